@@ -1,0 +1,192 @@
+package keys
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log/slog"
+	"strings"
+	"unsafe"
+)
+
+// The format of a secret (contract, section 3):
+// PREFIX_ + 32 random base62 characters + 6 base62 characters of CRC-32.
+const (
+	DefaultPrefix = "kw"
+
+	randomLen   = 32
+	checksumLen = 6
+	displayLen  = 8 // random characters that a displayed prefix shows
+
+	maxPrefixLen = 20
+	// MaxSecretLen bounds what is accepted as a secret, imported ones
+	// included; longer text is malformed and is not hashed.
+	MaxSecretLen = 512
+)
+
+const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// ErrMalformed is a text that is not a secret of the expected format.
+var ErrMalformed = errors.New("malformed secret")
+
+// Digest is the SHA-256 of a whole secret, which is all that a store keeps of
+// it. A fast hash is right here, unlike for passwords: a secret has 190
+// random bits, so there is nothing to guess (RFC 9106 is for what can be).
+type Digest [sha256.Size]byte
+
+// Secret is the text that a caller presents. It shows itself as its displayed
+// prefix wherever something prints it; Reveal is the only way to the text.
+type Secret struct{ text string }
+
+// NewSecret makes a secret with 32 characters from random, which is
+// crypto/rand's Reader outside tests.
+func NewSecret(prefix string, random io.Reader) (Secret, error) {
+	if err := CheckPrefix(prefix); err != nil {
+		return Secret{}, err
+	}
+	if random == nil {
+		random = rand.Reader
+	}
+	text := make([]byte, 0, len(prefix)+1+randomLen+checksumLen)
+	text = append(text, prefix...)
+	text = append(text, '_')
+	var buf [1]byte
+	for n := 0; n < randomLen; {
+		if _, err := io.ReadFull(random, buf[:]); err != nil {
+			return Secret{}, fmt.Errorf("reading random bytes: %w", err)
+		}
+		// 248 is the greatest multiple of 62 in a byte: what is above it would
+		// make the first characters of the alphabet likelier.
+		if buf[0] >= 248 {
+			continue
+		}
+		text = append(text, alphabet[buf[0]%62])
+		n++
+	}
+	text = appendChecksum(text, crc32.ChecksumIEEE(text))
+	return Secret{string(text)}, nil
+}
+
+// ParseSecret takes text as a secret with the given prefix, if its alphabet,
+// length and checksum are right; else it returns ErrMalformed. It does not
+// allocate, so that garbage costs next to nothing.
+func ParseSecret(prefix, text string) (Secret, error) {
+	head := len(prefix) + 1
+	if len(text) != head+randomLen+checksumLen || text[:len(prefix)] != prefix || text[len(prefix)] != '_' {
+		return Secret{}, ErrMalformed
+	}
+	for i := head; i < len(text); i++ {
+		if !isBase62(text[i]) {
+			return Secret{}, ErrMalformed
+		}
+	}
+	body := text[:head+randomLen]
+	var sum [checksumLen]byte
+	appendChecksum(sum[:0], crc32.ChecksumIEEE(unsafe.Slice(unsafe.StringData(body), len(body))))
+	if text[len(body):] != string(sum[:]) {
+		return Secret{}, ErrMalformed
+	}
+	return Secret{text}, nil
+}
+
+// ForeignSecret takes any text as a secret of another system, to be imported
+// or looked up after an import: 1 to MaxSecretLen printable ASCII characters
+// without spaces, which is what a header can carry unchanged.
+func ForeignSecret(text string) (Secret, error) {
+	if text == "" || len(text) > MaxSecretLen {
+		return Secret{}, ErrMalformed
+	}
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] > '~' {
+			return Secret{}, ErrMalformed
+		}
+	}
+	return Secret{text}, nil
+}
+
+// CheckPrefix says whether prefix may stand before secrets: it matches
+// [a-z][a-z0-9_]{0,19} and does not end in an underscore.
+func CheckPrefix(prefix string) error {
+	fault := fmt.Errorf("key prefix %q: expected 1 to %d characters a-z, 0-9 and _, the first a letter, the last no _", prefix, maxPrefixLen)
+	if prefix == "" || len(prefix) > maxPrefixLen || prefix[0] < 'a' || prefix[0] > 'z' || prefix[len(prefix)-1] == '_' {
+		return fault
+	}
+	for i := range len(prefix) {
+		c := prefix[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return fault
+		}
+	}
+	return nil
+}
+
+// Digest returns the SHA-256 of the whole secret.
+func (s Secret) Digest() Digest {
+	return sha256.Sum256(unsafe.Slice(unsafe.StringData(s.text), len(s.text)))
+}
+
+// Prefix returns what is displayed of a secret: its own prefix and the first
+// 8 random characters (kw_3fGh81Qz).
+func (s Secret) Prefix() string {
+	i := len(s.text) - randomLen - checksumLen
+	if i > 0 && i <= maxPrefixLen+1 && s.text[i-1] == '_' {
+		if _, err := ParseSecret(s.text[:i-1], s.text); err == nil {
+			return s.text[:i+displayLen]
+		}
+	}
+	return ForeignPrefix(s.text)
+}
+
+// ForeignPrefix returns what is displayed of an imported secret: its first 8
+// characters, and never more than half of it.
+func ForeignPrefix(text string) string {
+	return text[:min(displayLen, len(text)/2)]
+}
+
+// IsZero reports whether s holds no secret.
+func (s Secret) IsZero() bool { return s.text == "" }
+
+// Reveal returns the secret's text. Every caller of it is a place where a
+// secret leaves: grep for them.
+func (s Secret) Reveal() string { return s.text }
+
+// String returns the displayed prefix, so that printing a secret is harmless.
+func (s Secret) String() string {
+	if s.text == "" {
+		return ""
+	}
+	return s.Prefix() + "…"
+}
+
+// GoString is String, for %#v.
+func (s Secret) GoString() string { return "keys.Secret(" + s.String() + ")" }
+
+// Format is String for every verb: without it, %x would print the text.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// MarshalJSON writes the displayed prefix. An answer that hands a secret out
+// takes it from Reveal.
+func (s Secret) MarshalJSON() ([]byte, error) {
+	return []byte(`"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s.String()) + `"`), nil
+}
+
+// LogValue is String, for log/slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+func isBase62(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+}
+
+// appendChecksum appends sum as 6 base62 digits, most significant first;
+// 62^6 is more than 2^32, so they always suffice.
+func appendChecksum(dst []byte, sum uint32) []byte {
+	var digits [checksumLen]byte
+	for i := checksumLen - 1; i >= 0; i-- {
+		digits[i] = alphabet[sum%62]
+		sum /= 62
+	}
+	return append(dst, digits[:]...)
+}

@@ -1,0 +1,207 @@
+package keys
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// The checksum worked by hand from the contract's words, independent of the
+// code: CRC-32 (IEEE) of everything before it, base62 0-9A-Za-z, padded.
+func byHand(body string) string {
+	n := crc32.ChecksumIEEE([]byte(body))
+	var out string
+	for n > 0 {
+		out = string("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"[n%62]) + out
+		n /= 62
+	}
+	return strings.Repeat("0", 6-len(out)) + out
+}
+
+func TestNewSecretHasTheContractsFormat(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		s, err := NewSecret("acme_live", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := s.Reveal()
+		body, sum := text[:len(text)-6], text[len(text)-6:]
+		if !strings.HasPrefix(text, "acme_live_") || len(text) != len("acme_live_")+38 || sum != byHand(body) {
+			t.Fatalf("secret of the wrong form: prefix %q, %d characters", s.Prefix(), len(text))
+		}
+		if seen[text] {
+			t.Fatal("the same secret twice")
+		}
+		seen[text] = true
+		if s.Prefix() != text[:len("acme_live_")+8] {
+			t.Fatalf("displayed prefix is %q", s.Prefix())
+		}
+		if back, err := ParseSecret("acme_live", text); err != nil || back != s {
+			t.Fatalf("parsing it back: %v", err)
+		}
+	}
+}
+
+// Known answers, so that no later version reads secrets differently.
+func TestVectors(t *testing.T) {
+	for _, body := range []string{"kw_00000000000000000000000000000000", "kw_zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", "a_0123456789ABCDEFGHIJKLMNOPQRSTUV"} {
+		prefix, _, _ := strings.Cut(body, "_")
+		s, err := ParseSecret(prefix, body+byHand(body))
+		if err != nil {
+			t.Errorf("%s: %v", body, err)
+		}
+		if got := fmt.Sprintf("%x", [32]byte(s.Digest())); len(got) != 64 {
+			t.Errorf("digest %s", got)
+		}
+	}
+	// sha256sum of the 41 characters, made with coreutils
+	s, err := ParseSecret("kw", "kw_00000000000000000000000000000000"+byHand("kw_00000000000000000000000000000000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s %x", s.Reveal(), [32]byte(s.Digest()))
+}
+
+func TestEveryOneCharacterChangeIsRefused(t *testing.T) {
+	s, err := NewSecret("kw", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := s.Reveal()
+	for i := range len(text) {
+		for _, c := range []byte("0Az_-. \x00\xff") {
+			if c == text[i] {
+				continue
+			}
+			changed := text[:i] + string([]byte{c}) + text[i+1:]
+			if _, err := ParseSecret("kw", changed); !errors.Is(err, ErrMalformed) {
+				t.Fatalf("character %d changed to %q: %v", i, c, err)
+			}
+		}
+	}
+	for _, bad := range []string{"", "kw", "kw_", text[1:], text[:len(text)-1], text + "0", " " + text, text + "\n", strings.ToUpper(text), "KW" + text[2:], strings.Repeat(text, 1000)} {
+		if _, err := ParseSecret("kw", bad); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%d characters starting %.6q were accepted", len(bad), bad)
+		}
+	}
+}
+
+func TestPrefixRules(t *testing.T) {
+	for prefix, good := range map[string]bool{
+		"kw": true, "a": true, "acme_live": true, "a0_9": true, "a1234567890123456789": true,
+		"": false, "a12345678901234567890": false, "_a": false, "a_": false, "0a": false, "A": false, "a-b": false, "é": false, "a b": false, "a\n": false,
+	} {
+		if err := CheckPrefix(prefix); (err == nil) != good {
+			t.Errorf("CheckPrefix(%q) = %v, want good %t", prefix, err, good)
+		}
+	}
+}
+
+func TestPrintingASecretShowsItsPrefixOnly(t *testing.T) {
+	ours, err := NewSecret("kw", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := ForeignSecret(`sk-"legacy\0123456789abcdef0123456789`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []Secret{ours, theirs} {
+		type record struct{ Secret Secret }
+		var out bytes.Buffer
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%10s"} {
+			fmt.Fprintf(&out, verb+verb+"\n", s, record{s})
+			fmt.Fprintf(&out, verb+"\n", &s)
+		}
+		fmt.Fprintln(&out, fmt.Errorf("wrapping: %v", s))
+		text, err := json.Marshal(map[string]any{"a": s, "b": &s, "c": record{s}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Write(text)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "secret", s, "record", record{s})
+		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "secret", s, "record", record{s})
+		for _, form := range []string{s.Reveal(), s.Reveal()[12:], fmt.Sprintf("%x", s.Reveal())} {
+			if strings.Contains(out.String(), form) {
+				t.Fatalf("the secret was printed:\n%s", out.String())
+			}
+		}
+	}
+}
+
+func TestForeignSecrets(t *testing.T) {
+	for _, good := range []string{"x", "sk-live-1234", strings.Repeat("a", MaxSecretLen)} {
+		s, err := ForeignSecret(good)
+		if err != nil {
+			t.Errorf("%.10q: %v", good, err)
+		}
+		if p := s.Prefix(); len(p) > 8 || len(p) > len(good)/2 {
+			t.Errorf("displayed prefix %q shows too much", p)
+		}
+	}
+	for _, bad := range []string{"", "a b", "a\tb", "ä", "a\x00", strings.Repeat("a", MaxSecretLen+1)} {
+		if _, err := ForeignSecret(bad); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%.10q was accepted", bad)
+		}
+	}
+}
+
+func TestAnyPrefixRoundTrips(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		prefix := rapid.StringMatching(`[a-z]([a-z0-9_]{0,18}[a-z0-9])?`).Draw(t, "prefix")
+		s, err := NewSecret(prefix, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseSecret(prefix, s.Reveal()); err != nil {
+			t.Fatal(err)
+		}
+		if s.Prefix() != s.Reveal()[:len(prefix)+9] {
+			t.Fatalf("displayed prefix %q", s.Prefix())
+		}
+	})
+}
+
+func FuzzParseSecret(f *testing.F) {
+	s, err := NewSecret("kw", nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("kw", s.Reveal())
+	f.Add("kw", "")
+	f.Add("", "_"+strings.Repeat("0", 38))
+	f.Fuzz(func(t *testing.T, prefix, text string) {
+		s, err := ParseSecret(prefix, text)
+		if err != nil {
+			return
+		}
+		body := text[:len(text)-6]
+		if text != body+byHand(body) || !strings.HasPrefix(text, prefix+"_") || s.Reveal() != text {
+			t.Fatalf("accepted %q", text)
+		}
+	})
+}
+
+func BenchmarkParseAndDigest(b *testing.B) {
+	s, err := NewSecret("kw", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	text := s.Reveal()
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := ParseSecret("kw", text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = s.Digest()
+	}
+}
