@@ -1,0 +1,251 @@
+// Package admin lets people manage keys: the HTTP API under /v1, its OpenAPI
+// document, and the first admin key. Its wire types serve the server, the
+// client and the tests alike. It does not decide about requests (package
+// gate) and does not keep anything (package store).
+package admin
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Key is a key as the API shows it. Times are RFC 3339 in UTC.
+type Key struct {
+	ID          string            `json:"id" example:"key_0192f3a1c5d87c3e9b4a6f10d2e8c7b5" doc:"Names the key for good."`
+	Name        string            `json:"name" example:"ci" doc:"What people call the key; need not be unique."`
+	Owner       string            `json:"owner" example:"team-7" doc:"Who the key belongs to in the API's own world; empty for nobody."`
+	Prefix      string            `json:"prefix" example:"kw_3fGh81Qz" doc:"The first characters of the secret, for display."`
+	Permissions Permissions       `json:"permissions"`
+	Admin       string            `json:"admin" enum:"none,read,write" doc:"Access to this API."`
+	Enabled     bool              `json:"enabled"`
+	Status      string            `json:"status" enum:"active,disabled,expired" doc:"Derived from enabled, expires_at and the time."`
+	Legacy      bool              `json:"legacy" doc:"The key was imported, and has not been rotated since."`
+	ExpiresAt   *time.Time        `json:"expires_at" doc:"When the key stops working; null for never."`
+	CreatedAt   time.Time         `json:"created_at"`
+	UpdatedAt   time.Time         `json:"updated_at"`
+	CreatedBy   string            `json:"created_by" example:"config" doc:"Id of the admin key that created it, config, bootstrap, or cli@HOST."`
+	LastUsedAt  *time.Time        `json:"last_used_at" doc:"When the key was last used, right within 30 seconds; null for never."`
+	Rotation    *Rotation         `json:"rotation" doc:"The earlier secret, while it is in its grace; else null."`
+	Metadata    map[string]string `json:"metadata" doc:"Your own notes on the key."`
+}
+
+// Permissions are what a key may do on the declared APIs. They never speak of
+// the admin API.
+type Permissions struct {
+	Mode string                    `json:"mode" enum:"all,read_only,restricted" doc:"all: write on every API. read_only: read on every API. restricted: what apis lists, and nothing else."`
+	APIs map[string]APIPermissions `json:"apis,omitempty" doc:"Access by API name; belongs to mode restricted only. What is not listed is none."`
+}
+
+// APIPermissions are what a restricted key may do on one API.
+type APIPermissions struct {
+	Access    string            `json:"access" enum:"none,read,write,restricted" doc:"restricted: what endpoints lists, and nothing else."`
+	Endpoints map[string]string `json:"endpoints,omitempty" doc:"Access (none, read, write) by endpoint id; belongs to access restricted only. What is not listed is none."`
+}
+
+// Rotation is the earlier secret of a rotated key, which still works.
+type Rotation struct {
+	PreviousPrefix    string    `json:"previous_prefix" example:"kw_9dKe02Lm"`
+	PreviousExpiresAt time.Time `json:"previous_expires_at"`
+}
+
+// KeyWithSecret answers a create or a rotate: the only two answers that hold a
+// secret, this once.
+type KeyWithSecret struct {
+	Key
+	Secret string `json:"secret" doc:"The secret to present. It is shown this once and is stored nowhere."`
+}
+
+// KeyList is a page of keys, newest first.
+type KeyList struct {
+	Data       []Key   `json:"data"`
+	NextCursor *string `json:"next_cursor" doc:"Give it as cursor to get the next page; null on the last."`
+}
+
+// CreateRequest describes a key to be made. Only Permissions is required.
+type CreateRequest struct {
+	Name        *string           `json:"name,omitempty"` // nil: the key's prefix
+	Owner       string            `json:"owner,omitempty"`
+	Permissions Permissions       `json:"permissions"`
+	Admin       string            `json:"admin,omitempty"`      // "": none
+	Enabled     *bool             `json:"enabled,omitempty"`    // nil: true
+	ExpiresAt   *time.Time        `json:"expires_at,omitempty"` // nil: never
+	Metadata    map[string]string `json:"metadata,omitempty"`
+}
+
+// Patch changes the fields that are not nil (JSON merge patch, RFC 7396).
+type Patch struct {
+	Name        *string            `json:"name,omitempty"`
+	Owner       *string            `json:"owner,omitempty"`
+	Permissions *Permissions       `json:"permissions,omitempty"` // replaced whole
+	Admin       *string            `json:"admin,omitempty"`
+	Enabled     *bool              `json:"enabled,omitempty"`
+	ExpiresAt   *Expiry            `json:"expires_at,omitempty"`
+	Metadata    map[string]*string `json:"metadata,omitempty"` // nil value: removes the pair
+}
+
+// Expiry is a time in a Patch. The zero Expiry is never, and written as null.
+type Expiry struct{ time.Time }
+
+// MarshalJSON writes null for never.
+func (e Expiry) MarshalJSON() ([]byte, error) {
+	if e.IsZero() {
+		return []byte("null"), nil
+	}
+	return json.Marshal(e.Time)
+}
+
+// RotateRequest says how long the earlier secret goes on working.
+type RotateRequest struct {
+	GraceSeconds int64 `json:"grace_seconds"`
+}
+
+// ImportRequest brings in keys of another system: all of them or none.
+type ImportRequest struct {
+	Keys []ImportKey `json:"keys"`
+}
+
+// ImportKey is a key of another system, with its secret or the secret's
+// SHA-256 in hexadecimal.
+type ImportKey struct {
+	CreateRequest
+	Secret string `json:"secret,omitempty"`
+	SHA256 string `json:"sha256,omitempty"`
+	Prefix string `json:"prefix,omitempty"` // "": the first 8 characters of the secret
+}
+
+// ImportAnswer lists the imported keys in the order in which they were given.
+type ImportAnswer struct {
+	Data []Key `json:"data"`
+}
+
+// CheckRequest asks which decision the gateway would take.
+type CheckRequest struct {
+	Secret string `json:"secret,omitempty"` // either this
+	ID     string `json:"id,omitempty"`     // or this
+	Method string `json:"method"`
+	Path   string `json:"path"`
+}
+
+// CheckAnswer is the decision that the gateway would take.
+type CheckAnswer struct {
+	Allowed  bool   `json:"allowed"`
+	Status   int    `json:"status" example:"403" doc:"HTTP status of the gateway's refusal; 200 where allowed."`
+	Code     string `json:"code" example:"insufficient_access" doc:"allowed, or the stable code of the refusal."`
+	Detail   string `json:"detail" example:"needs write on serverless/abc123; key kw_3fGh81Qz has read"`
+	API      string `json:"api" example:"serverless" doc:"Empty where the request belongs to none."`
+	Endpoint string `json:"endpoint" example:"abc123" doc:"Empty where the request belongs to none."`
+	Needs    string `json:"needs" enum:"none,read,write" doc:"The access that the request needs; none where that was not decided."`
+	Has      string `json:"has" enum:"none,read,write" doc:"The access that the key has there."`
+}
+
+// API is an upstream API with its endpoints, declared and registered.
+type API struct {
+	Name      string         `json:"name" example:"serverless"`
+	Title     string         `json:"title" example:"Serverless"`
+	Patterns  []string       `json:"patterns" example:"/v2/{endpoint}/*" doc:"Path patterns that belong to the API."`
+	Endpoints []EndpointInfo `json:"endpoints" doc:"Declared in the configuration, or registered here. Captured endpoints need not be listed to work."`
+}
+
+// APIList is the answer of GET /v1/apis.
+type APIList struct {
+	Data []API `json:"data"`
+}
+
+// EndpointInfo is an endpoint of an API.
+type EndpointInfo struct {
+	ID    string `json:"id" example:"abc123"`
+	Title string `json:"title" example:"Image resizer"`
+}
+
+// EndpointRequest registers an endpoint.
+type EndpointRequest struct {
+	Title string `json:"title"`
+}
+
+// AuditEntry is one change that somebody made.
+type AuditEntry struct {
+	ID     string          `json:"id"`
+	At     time.Time       `json:"at"`
+	Actor  string          `json:"actor" example:"config" doc:"Id of the admin key that made the change, config, bootstrap, or cli@HOST."`
+	Action string          `json:"action" enum:"create,update,enable,disable,rotate,delete,import,bootstrap,put_endpoint,delete_endpoint"`
+	Key    *string         `json:"key" doc:"Id of the key that was changed; null where the change is not of a key."`
+	IP     *string         `json:"ip" example:"203.0.113.7" doc:"Address of the client; null where there was none."`
+	Before json.RawMessage `json:"before" doc:"What was changed, as it was before; null for a creation."`
+	After  json.RawMessage `json:"after" doc:"What was changed, as it was after; null for a deletion."`
+}
+
+// AuditList is a page of the audit, newest first.
+type AuditList struct {
+	Data       []AuditEntry `json:"data"`
+	NextCursor *string      `json:"next_cursor" doc:"Give it as cursor to get the next page; null on the last."`
+}
+
+// Whoami is the admin key in use: a Key, or the configured admin key, which
+// has the id config, was never created and has no secret to show.
+type Whoami struct {
+	ID          string            `json:"id" example:"config"`
+	Name        string            `json:"name"`
+	Owner       string            `json:"owner"`
+	Prefix      string            `json:"prefix"`
+	Permissions Permissions       `json:"permissions"`
+	Admin       string            `json:"admin" enum:"read,write"`
+	Enabled     bool              `json:"enabled"`
+	Status      string            `json:"status" enum:"active,disabled,expired"`
+	Legacy      bool              `json:"legacy"`
+	ExpiresAt   *time.Time        `json:"expires_at"`
+	CreatedAt   *time.Time        `json:"created_at"`
+	UpdatedAt   *time.Time        `json:"updated_at"`
+	CreatedBy   string            `json:"created_by"`
+	LastUsedAt  *time.Time        `json:"last_used_at"`
+	Rotation    *Rotation         `json:"rotation"`
+	Metadata    map[string]string `json:"metadata"`
+}
+
+// Health answers /healthz and /readyz.
+type Health struct {
+	Status string `json:"status" enum:"ok"`
+}
+
+// Problem is every error answer (RFC 9457). It is the error that the client
+// returns.
+type Problem struct {
+	Type   string       `json:"type" example:"about:blank"`
+	Title  string       `json:"title" example:"Invalid request"`
+	Status int          `json:"status" example:"422"`
+	Detail string       `json:"detail" example:"1 field is wrong"`
+	Code   string       `json:"code" example:"invalid_request" doc:"Stable; act on this one."`
+	Errors []FieldError `json:"errors,omitempty" doc:"Every fault of the request."`
+	Short  ProblemShort `json:"error" doc:"The same in the shape that OpenAI-style clients show."`
+}
+
+// FieldError is one fault of a request.
+type FieldError struct {
+	Field   string `json:"field" example:"permissions.apis.graphql.access" doc:"Path of the field in the body, or name of the parameter; empty for the whole body."`
+	Message string `json:"message" example:"expected one of none, read, write, restricted"`
+}
+
+// ProblemShort repeats a Problem for OpenAI-style clients.
+type ProblemShort struct {
+	Message string `json:"message"`
+	Code    string `json:"code"`
+}
+
+// Error says what went wrong, in a line.
+func (p *Problem) Error() string {
+	text := p.Detail
+	if text == "" {
+		text = p.Title
+	}
+	for i, e := range p.Errors {
+		sep := "; "
+		if i == 0 {
+			sep = ": "
+		}
+		text += sep
+		if e.Field != "" {
+			text += e.Field + ": "
+		}
+		text += e.Message
+	}
+	return text
+}
