@@ -4,6 +4,7 @@ package keys
 
 import (
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -80,7 +81,8 @@ func (k *Key) IsAdmin(now time.Time) bool {
 }
 
 // Identity is who a secret belongs to and what it may do: all that a decision
-// needs of a key, and what the cache holds. It is never changed once made.
+// needs of a key, and what the cache holds. It is never changed once made (but
+// for Use), and never copied.
 // Times are Unix milliseconds, 0 for never, to keep it flat and small.
 type Identity struct {
 	Digest      Digest
@@ -93,6 +95,15 @@ type Identity struct {
 	Enabled     bool
 	ExpiresAt   int64 // of the key
 	EndsAt      int64 // of this secret: the end of its grace, after a rotation
+	// Use is the one part that changes: when the key was last used.
+	Use Use
+}
+
+// Use remembers when a key was last used, until package usage writes it down.
+// It lies in the Identity so that marking needs no look-up of its own.
+type Use struct {
+	At     atomic.Int64 // Unix milliseconds
+	Queued atomic.Bool  // it waits to be written down
 }
 
 // Status returns the status of the key at nowMilli. A secret past its grace

@@ -1,0 +1,130 @@
+// Package feed carries committed changes from the store to this node's cache.
+// It changes nothing itself.
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/caddy-keywarden/keywarden/internal/keys"
+)
+
+// batch is how many changes are read at once.
+const batch = 1000
+
+// maxPause bounds the wait after an error: the contract promises that all is
+// right again within 5 s of the store.
+const maxPause = time.Second
+
+// Source is what is needed of a keys.Store.
+type Source interface {
+	LastSeq(ctx context.Context) (keys.Seq, error)
+	Changes(ctx context.Context, after keys.Seq, limit int) ([]keys.Change, error)
+	AwaitChange(ctx context.Context, after keys.Seq) error
+}
+
+// Sink is what must hear of changes. Hearing of one twice is harmless.
+type Sink interface {
+	Apply(change keys.Change)
+	// Reset forgets everything that was learned from the store.
+	Reset()
+}
+
+// Feed reads changes in order and hands them to its sink.
+type Feed struct {
+	source    Source
+	sink      Sink
+	seq       keys.Seq
+	started   bool // seq is a place in the feed
+	connected atomic.Bool
+	lag       atomic.Int64
+}
+
+// New returns a feed; Run makes it go.
+func New(source Source, sink Sink) *Feed {
+	return &Feed{source: source, sink: sink}
+}
+
+// Connected reports whether the feed follows the store at present.
+func (f *Feed) Connected() bool { return f.connected.Load() }
+
+// Lag returns how old the last change was when it was applied here.
+func (f *Feed) Lag() time.Duration { return time.Duration(f.lag.Load()) }
+
+// Run follows the store until ctx ends. onError hears of each fault; the feed
+// then goes on where it stopped.
+func (f *Feed) Run(ctx context.Context, onError func(error)) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval = 50 * time.Millisecond
+	pause.MaxInterval = maxPause
+	for ctx.Err() == nil {
+		err := f.follow(ctx, pause.Reset)
+		f.connected.Store(false)
+		if ctx.Err() != nil {
+			return
+		}
+		onError(err)
+		select {
+		case <-time.After(pause.NextBackOff()):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// follow applies changes until something fails; progress is called whenever
+// the store has answered.
+func (f *Feed) follow(ctx context.Context, progress func()) error {
+	if !f.started {
+		if err := f.start(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		if err := f.catchUp(ctx); err != nil {
+			return err
+		}
+		progress()
+		f.connected.Store(true)
+		if err := f.source.AwaitChange(ctx, f.seq); err != nil {
+			return fmt.Errorf("waiting for changes: %w", err)
+		}
+	}
+}
+
+// start takes the end of the feed as its place. What was cached before is
+// forgotten: a change may have been made in between.
+func (f *Feed) start(ctx context.Context) error {
+	seq, err := f.source.LastSeq(ctx)
+	if err != nil {
+		return fmt.Errorf("finding the end of the change feed: %w", err)
+	}
+	f.sink.Reset()
+	f.seq, f.started = seq, true
+	return nil
+}
+
+// catchUp applies all changes that are there.
+func (f *Feed) catchUp(ctx context.Context) error {
+	for {
+		changes, err := f.source.Changes(ctx, f.seq, batch)
+		if errors.Is(err, keys.ErrLostPlace) {
+			return f.start(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("reading changes after %d: %w", f.seq, err)
+		}
+		for _, c := range changes {
+			f.sink.Apply(c)
+			f.seq = c.Seq
+			f.lag.Store(int64(max(0, time.Since(c.At))))
+		}
+		if len(changes) < batch {
+			return nil
+		}
+	}
+}
