@@ -1,0 +1,68 @@
+# Keywarden's commands. `make help` lists them.
+
+GO         ?= go
+FUZZTIME   ?= 60s
+PKGS       ?= ./...
+# What `make race` runs: everything. CI leaves out the packages that link all
+# of Caddy, whose second, instrumented build takes longer than their tests.
+RACE_PKGS  ?= ./...
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# One set of flags for everything but -race: with two, Caddy is compiled twice.
+# The tags leave out old database drivers that Caddy's certificate authority
+# could use, as Caddy's own releases do.
+FLAGS   := -trimpath -tags nobadger,nomysql,nopgx
+LDFLAGS := -s -w \
+	-X github.com/caddyserver/caddy/v2.CustomVersion=$(VERSION) \
+	-X github.com/caddyserver/caddy/v2.CustomBinaryName=keywarden
+export CGO_ENABLED := 0
+
+BIN      := bin/keywarden
+UPSTREAM := bin/upstream
+GOLANGCI := $(GO) tool -modfile=tools/go.mod golangci-lint
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test race lint format bench fuzz check deps clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## build, then start keywarden in front of the example API (Ctrl-C stops both)
+	@$(GO) build $(FLAGS) -o bin/run ./examples/run
+	@exec bin/run
+
+build: ## build bin/keywarden, and bin/upstream, the example API
+	@$(GO) build $(FLAGS) -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/keywarden
+	@$(GO) build $(FLAGS) -o $(UPSTREAM) ./examples/upstream
+
+test: build ## run all tests; a skipped test is a failed one
+	@$(GO) run $(FLAGS) ./scripts/gotest $(FLAGS) -timeout 20m $(PKGS)
+
+race: build ## run the tests under the race detector (needs a C compiler)
+	@CGO_ENABLED=1 $(GO) test -race -tags nobadger,nomysql,nopgx -timeout 30m $(RACE_PKGS)
+
+lint: ## run the linters and check the formatting
+	@$(GOLANGCI) run $(PKGS)
+
+format: ## format the code as lint wants it
+	@$(GOLANGCI) fmt $(PKGS)
+
+bench: ## run the benchmarks, allocations reported
+	@$(GO) test $(FLAGS) -run '^$$' -bench . -benchmem -timeout 60m $(PKGS)
+
+fuzz: ## run every fuzz target for FUZZTIME (60s) each
+	@set -e; grep -rlE --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
+		grep -oE '^func Fuzz[A-Za-z0-9_]*' "$$file" | cut -c6- | while read -r target; do \
+			echo "== $$(dirname "$$file") $$target"; \
+			$(GO) test $(FLAGS) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null; \
+		done; \
+	done
+
+check: lint test race ## everything that must pass before a change is sent
+
+deps: ## fetch the modules that building, testing and linting need
+	$(GO) mod download
+	$(GO) mod download -modfile=tools/go.mod
+
+clean: ## remove what was built; ./data stays
+	rm -rf bin
