@@ -1,0 +1,52 @@
+package gate
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/dustin/go-humanize"
+)
+
+// readBody reads the body of r, at most limit bytes of it, and puts it back
+// as it was.
+func readBody(r *http.Request, limit int64) ([]byte, Outcome, string) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, Allowed, ""
+	}
+	if r.ContentLength > limit {
+		return nil, BodyTooLarge, tooLarge(limit)
+	}
+	var buf bytes.Buffer
+	if r.ContentLength > 0 {
+		// The length is only what the client says; a lie costs at most limit.
+		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	_, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
+	var max *http.MaxBytesError
+	switch {
+	case errors.As(err, &max):
+		return nil, BodyTooLarge, tooLarge(max.Limit)
+	case err != nil:
+		return nil, UnreadableBody, "the body could not be read to its end"
+	case int64(buf.Len()) > limit:
+		return nil, BodyTooLarge, tooLarge(limit)
+	}
+	r.Body = &replayed{Reader: bytes.NewReader(buf.Bytes()), original: r.Body}
+	return buf.Bytes(), Allowed, ""
+}
+
+func tooLarge(limit int64) string {
+	return fmt.Sprintf("the body must be read to decide what it needs, and is larger than %s", humanize.IBytes(uint64(max(limit, 0))))
+}
+
+// replayed is a body that was read and is read again.
+type replayed struct {
+	*bytes.Reader
+	original io.Closer
+}
+
+// Close closes the body that was read.
+func (b *replayed) Close() error { return b.original.Close() }

@@ -1,0 +1,300 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
+
+	"github.com/caddy-keywarden/keywarden/internal/cache"
+	"github.com/caddy-keywarden/keywarden/internal/keys"
+)
+
+// Found says where an answer came from: the label "result" of the metrics.
+type Found uint8
+
+// Where answers come from.
+const (
+	Miss    Found = iota // the store was asked
+	Hit                  // remembered and fresh
+	Unknown              // remembered as unknown
+	Stale                // remembered, too old, and the store could not be asked
+)
+
+// String returns the metric's label.
+func (f Found) String() string { return [...]string{"miss", "hit", "unknown", "stale"}[f] }
+
+// errBusy says that unknown secrets have used up the look-ups of this second.
+var errBusy = errors.New("too many look-ups of unknown secrets")
+
+const (
+	// storeTimeout is how long a look-up waits (contract, section 11).
+	storeTimeout = 2 * time.Second
+	// breakerFailures in a row stop look-ups for breakerPause, so that requests
+	// do not each wait out the timeout of a store that is down. The pause is
+	// well below the 5 s within which all must be right again.
+	breakerFailures = 5
+	breakerPause    = time.Second
+)
+
+// LookupOptions are what an operator configures of look-ups.
+type LookupOptions struct {
+	MaxKeys      int64         // how many keys are remembered
+	TTL          time.Duration // how long without asking again
+	UnknownTTL   time.Duration // how long an unknown secret is remembered
+	StaleIfError time.Duration // how long while the store can't be asked
+	// UnknownRate is how many look-ups a second unknown secrets may cause.
+	UnknownRate float64
+}
+
+// Finder is what is needed of a keys.Store.
+type Finder interface {
+	Find(ctx context.Context, d keys.Digest) (*keys.Identity, error)
+	Digests(ctx context.Context, yield func(keys.Digest) bool) error
+	Counts(ctx context.Context, now time.Time) (keys.Counts, error)
+	HasForeign(ctx context.Context) (bool, error)
+}
+
+// Lookup finds who a secret belongs to: in the cache, or in the store.
+type Lookup struct {
+	store   Finder
+	cache   *cache.Cache
+	flight  singleflight.Group
+	breaker *gobreaker.CircuitBreaker[*keys.Identity]
+	unknown *rate.Limiter
+	known   filter
+	options atomic.Pointer[LookupOptions]
+	foreign atomic.Int32
+	// start is the zero of the cache's clock: differences to it are taken by
+	// the monotonic clock, so that setting the clock back makes nothing fresh.
+	start time.Time
+	// Observe is called before each query of the store, and what it returns
+	// after it; nil for nobody. It is where metrics and traces come in.
+	Observe func(ctx context.Context) (context.Context, func(error))
+}
+
+// What is known of secrets of another format. As long as it is not known
+// whether there are any, a text of the wrong form may be one.
+const (
+	foreignUnclear int32 = iota
+	foreignNone
+	foreignSome
+)
+
+// NewLookup returns a Lookup over store.
+func NewLookup(store Finder, o LookupOptions) (*Lookup, error) {
+	// A tenth as many unknown secrets as keys is plenty: each is worth one
+	// query in UnknownTTL, and the rate bounds those anyway.
+	c, err := cache.New(o.MaxKeys, max(1000, o.MaxKeys/10))
+	if err != nil {
+		return nil, err
+	}
+	l := &Lookup{store: store, cache: c, start: time.Now(), unknown: rate.NewLimiter(0, 0)}
+	l.breaker = gobreaker.NewCircuitBreaker[*keys.Identity](gobreaker.Settings{
+		Name:         "key store",
+		Timeout:      breakerPause,
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
+		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, keys.ErrNoSuchKey) },
+	})
+	l.Configure(o)
+	return l, nil
+}
+
+// Configure takes new options and keeps what is remembered.
+func (l *Lookup) Configure(o LookupOptions) {
+	l.cache.Resize(o.MaxKeys)
+	l.unknown.SetLimit(rate.Limit(o.UnknownRate))
+	l.unknown.SetBurst(max(1, int(o.UnknownRate)))
+	l.options.Store(&o)
+}
+
+// Find returns who the secret with digest d belongs to at now, or nil for an
+// unknown secret. An error says that the store could not be asked and nothing
+// fresh enough is remembered. A hit does not allocate and takes no lock.
+func (l *Lookup) Find(ctx context.Context, d *keys.Digest, now time.Time) (*keys.Identity, Found, error) {
+	o := l.options.Load()
+	e := l.cache.Get(d)
+	if e == nil {
+		return l.miss(ctx, *d, nil)
+	}
+	age := now.Sub(l.start) - e.CheckedAt
+	if e.Identity == nil {
+		if age < o.UnknownTTL {
+			return nil, Unknown, nil
+		}
+		return l.miss(ctx, *d, nil)
+	}
+	if age < o.TTL {
+		// From four fifths of its ttl on, a key in use is looked up again
+		// in the background: a hit never waits for the store.
+		if age > o.TTL-o.TTL/5 && e.StartRefresh() {
+			go l.refresh(*d, e)
+		}
+		return e.Identity, Hit, nil
+	}
+	if age >= max(o.StaleIfError, o.TTL) {
+		e = nil
+	}
+	return l.miss(ctx, *d, e)
+}
+
+// miss asks the store. kept is an entry too old to serve, unless the store
+// can't be asked.
+func (l *Lookup) miss(ctx context.Context, d keys.Digest, kept *cache.Entry) (*keys.Identity, Found, error) {
+	if kept == nil && !l.admit(&d) {
+		return nil, Miss, errBusy
+	}
+	id, err := l.fetch(ctx, d)
+	if err != nil && kept != nil && ctx.Err() == nil {
+		return kept.Identity, Stale, nil
+	}
+	return id, Miss, err
+}
+
+// admit says whether a secret that is not remembered may be looked up: always
+// if the filter takes it for a stored one, else while tokens are left. So a
+// flood of false secrets can't shut out a key, and a key that was created a
+// moment ago on another node works while there is no flood.
+func (l *Lookup) admit(d *keys.Digest) bool {
+	return l.known.mayHold(d) || l.unknown.Allow()
+}
+
+// fetch asks the store, once for all that wait for the same secret. The
+// query belongs to none of them, so that one that gives up fails no other.
+func (l *Lookup) fetch(ctx context.Context, d keys.Digest) (*keys.Identity, error) {
+	answer := l.flight.DoChan(string(d[:]), func() (any, error) {
+		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+		defer cancel()
+		return l.ask(shared, d)
+	})
+	select {
+	case r := <-answer:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*keys.Identity), nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the key store: %w", ctx.Err())
+	}
+}
+
+// ask looks a secret up and remembers the answer. If the secret changed in
+// the meantime, the answer may be from before: it is not remembered, and the
+// store is asked once more for those who wait.
+func (l *Lookup) ask(ctx context.Context, d keys.Digest) (*keys.Identity, error) {
+	var id *keys.Identity
+	for range 2 {
+		ticket := l.cache.Ticket(&d)
+		began := time.Since(l.start)
+		found, err := l.breaker.Execute(func() (*keys.Identity, error) { return l.query(ctx, d) })
+		if err != nil && !errors.Is(err, keys.ErrNoSuchKey) {
+			return nil, fmt.Errorf("asking the key store: %w", err)
+		}
+		id = found
+		if err != nil {
+			id = nil
+		}
+		if l.cache.Put(ticket, id, began) {
+			break
+		}
+	}
+	return id, nil
+}
+
+func (l *Lookup) query(ctx context.Context, d keys.Digest) (*keys.Identity, error) {
+	if l.Observe == nil {
+		return l.store.Find(ctx, d)
+	}
+	ctx, done := l.Observe(ctx)
+	id, err := l.store.Find(ctx, d)
+	done(err)
+	return id, err
+}
+
+func (l *Lookup) refresh(d keys.Digest, e *cache.Entry) {
+	if _, err := l.fetch(context.Background(), d); err != nil {
+		e.RefreshFailed() // the next request tries again; the breaker keeps that cheap
+	}
+}
+
+// Apply forgets what a committed change may have altered. When it returns,
+// the next request sees the change: requests that come now do not even join
+// a look-up that began before.
+func (l *Lookup) Apply(c keys.Change) {
+	if c.Foreign {
+		l.foreign.Store(foreignSome)
+	}
+	l.known.add(c.Digests)
+	l.cache.Invalidate(c.Digests)
+	for i := range c.Digests {
+		l.flight.Forget(string(c.Digests[i][:]))
+	}
+}
+
+// Reset forgets everything that was learned from the store.
+func (l *Lookup) Reset() {
+	l.foreign.Store(foreignUnclear)
+	l.known.invalidate()
+	l.cache.Reset()
+}
+
+// Foreign reports whether secrets of another format were imported, so that a
+// text of the wrong form may still be a secret.
+func (l *Lookup) Foreign() bool { return l.foreign.Load() != foreignNone }
+
+// Run keeps the filter of known secrets filled until ctx ends. It begins with
+// the first Reset, which is how a feed begins. onError hears of faults, and
+// Run tries again.
+func (l *Lookup) Run(ctx context.Context, onError func(error)) {
+	for {
+		select {
+		case <-l.known.outgrown():
+		case <-ctx.Done():
+			return
+		}
+		for err := l.fill(ctx); err != nil && ctx.Err() == nil; err = l.fill(ctx) {
+			onError(fmt.Errorf("reading which secrets are known: %w", err))
+			select {
+			case <-time.After(breakerPause):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+func (l *Lookup) fill(ctx context.Context) error {
+	if err := l.Prime(ctx); err != nil {
+		return err
+	}
+	counts, err := l.store.Counts(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	return l.known.fill(uint(counts.Active+counts.Disabled+counts.Expired), func(yield func(keys.Digest) bool) error {
+		return l.store.Digests(ctx, yield)
+	})
+}
+
+// Prime learns whether secrets of another format were imported: until then
+// every text of the wrong form costs a look-up.
+func (l *Lookup) Prime(ctx context.Context) error {
+	some, err := l.store.HasForeign(ctx)
+	if err != nil {
+		return err
+	}
+	if some {
+		l.foreign.Store(foreignSome)
+		return nil
+	}
+	// An import that was heard of in the meantime stands.
+	l.foreign.CompareAndSwap(foreignUnclear, foreignNone)
+	return nil
+}
+
+// Close frees the memory; no Find may be under way.
+func (l *Lookup) Close() { l.cache.Close() }
