@@ -1,0 +1,81 @@
+package admin
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+)
+
+// DefaultAddress is where a gateway's admin API is expected when nobody says
+// otherwise.
+const DefaultAddress = "http://localhost:2020"
+
+// ParseAddress returns the one spelling of the address of an admin API, so
+// that two addresses can be compared: scheme and host in lower case, no
+// default port, no trailing slash. A path is kept: the API may be mounted
+// below one. Without a scheme, a host on this machine is http, every other
+// one https.
+func ParseAddress(text string) (string, error) {
+	text = strings.TrimSpace(text)
+	if !strings.Contains(text, "://") {
+		text = guessScheme(text) + text
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		// The error of url.Parse repeats the text, and with it a password.
+		return "", fmt.Errorf("address: not a URL; expected one like %s", DefaultAddress)
+	}
+	switch {
+	case u.User != nil:
+		return "", fmt.Errorf("address %q: expected no user name or password; the admin key is asked for by keywarden login", u.Redacted())
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "", fmt.Errorf("address %q: expected http:// or https://", text)
+	case u.Hostname() == "":
+		return "", fmt.Errorf("address %q: expected a host, as in %s", text, DefaultAddress)
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "", fmt.Errorf("address %q: expected no ? and no #", text)
+	}
+	return u.Scheme + "://" + canonicalHost(u) + strings.TrimRight(u.EscapedPath(), "/"), nil
+}
+
+// guessScheme is what stands before an address that was given without a
+// scheme: an admin key should not travel in clear because of six characters
+// that nobody typed.
+func guessScheme(text string) string {
+	host, _, _ := strings.Cut(text, "/")
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if isLoopback(strings.Trim(host, "[]")) {
+		return "http://"
+	}
+	return "https://"
+}
+
+func canonicalHost(u *url.URL) string {
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port == "" || u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443" {
+		return host
+	}
+	return host + ":" + port
+}
+
+// InClear reports whether what is sent to address can be read on the way:
+// plain http to another machine.
+func InClear(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == "http" && !isLoopback(u.Hostname())
+}
+
+func isLoopback(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761, section 6.3
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
