@@ -35,6 +35,12 @@ func (a *Authenticator) Authenticate(r *http.Request, now time.Time) Decision {
 // Strip removes the credentials from r, so that the upstream never sees them.
 func (a *Authenticator) Strip(r *http.Request) { a.credentials.Strip(r) }
 
+// Presented returns the credential that r carries, whatever its form, and how
+// many there are. It is for callers that accept a secret of their own besides.
+func (a *Authenticator) Presented(r *http.Request) (text string, count int) {
+	return a.credentials.find(r)
+}
+
 // Secret returns the secret that r carries, if it carries one of a possible form.
 func (a *Authenticator) Secret(r *http.Request) (keys.Secret, bool) {
 	text, count := a.credentials.find(r)
