@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -28,7 +29,8 @@ func ParseAddress(text string) (string, error) {
 	}
 	switch {
 	case u.User != nil:
-		return "", fmt.Errorf("address %q: expected no user name or password; the admin key is asked for by keywarden login", u.Redacted())
+		// Not quoted: what stands before the @ may be a secret.
+		return "", errors.New("address: expected no user name or password before the host; keywarden login asks for the admin key")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return "", fmt.Errorf("address %q: expected http:// or https://", text)
 	case u.Hostname() == "":
