@@ -33,13 +33,13 @@ type Key struct {
 // the admin API.
 type Permissions struct {
 	Mode string                    `json:"mode" enum:"all,read_only,restricted" doc:"all: write on every API. read_only: read on every API. restricted: what apis lists, and nothing else."`
-	APIs map[string]APIPermissions `json:"apis,omitempty" doc:"Access by API name; belongs to mode restricted only. What is not listed is none."`
+	APIs map[string]APIPermissions `json:"apis,omitzero" doc:"Access by API name; belongs to mode restricted only. What is not listed is none."`
 }
 
 // APIPermissions are what a restricted key may do on one API.
 type APIPermissions struct {
 	Access    string            `json:"access" enum:"none,read,write,restricted" doc:"restricted: what endpoints lists, and nothing else."`
-	Endpoints map[string]string `json:"endpoints,omitempty" doc:"Access (none, read, write) by endpoint id; belongs to access restricted only. What is not listed is none."`
+	Endpoints map[string]string `json:"endpoints,omitzero" doc:"Access (none, read, write) by endpoint id; belongs to access restricted only. What is not listed is none."`
 }
 
 // Rotation is the earlier secret of a rotated key, which still works.
@@ -57,30 +57,30 @@ type KeyWithSecret struct {
 
 // KeyList is a page of keys, newest first.
 type KeyList struct {
-	Data       []Key   `json:"data"`
+	Data       []Key   `json:"data" nullable:"false"`
 	NextCursor *string `json:"next_cursor" doc:"Give it as cursor to get the next page; null on the last."`
 }
 
 // CreateRequest describes a key to be made. Only Permissions is required.
 type CreateRequest struct {
-	Name        *string           `json:"name,omitempty"` // nil: the key's prefix
-	Owner       string            `json:"owner,omitempty"`
+	Name        *string           `json:"name,omitempty" pattern:"^[^\\x00-\\x1f\\x7f-\\x9f]*$" patternDescription:"no control characters" example:"ci" doc:"1 to 100 characters after trimming, of any script, no control characters. Left out: the key's prefix. Names need not be unique."`
+	Owner       string            `json:"owner,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f-\\x9f]*$" patternDescription:"no control characters" example:"team-7" doc:"Who the key belongs to in the API's own world. Default: empty, nobody."`
 	Permissions Permissions       `json:"permissions"`
-	Admin       string            `json:"admin,omitempty"`      // "": none
-	Enabled     *bool             `json:"enabled,omitempty"`    // nil: true
-	ExpiresAt   *time.Time        `json:"expires_at,omitempty"` // nil: never
-	Metadata    map[string]string `json:"metadata,omitempty"`
+	Admin       string            `json:"admin,omitempty" enum:"none,read,write" doc:"Access to this API. Default: none."`
+	Enabled     *bool             `json:"enabled,omitempty" doc:"Default: true."`
+	ExpiresAt   *time.Time        `json:"expires_at,omitempty" nullable:"true" example:"2030-01-31T12:00:00Z" doc:"When the key stops working, RFC 3339, in the future, kept to the millisecond. Default: null, never."`
+	Metadata    map[string]string `json:"metadata,omitempty" doc:"Your own notes: at most 16 pairs, keys of 1 to 40 characters, values of up to 500."`
 }
 
 // Patch changes the fields that are not nil (JSON merge patch, RFC 7396).
 type Patch struct {
-	Name        *string            `json:"name,omitempty"`
-	Owner       *string            `json:"owner,omitempty"`
-	Permissions *Permissions       `json:"permissions,omitempty"` // replaced whole
-	Admin       *string            `json:"admin,omitempty"`
+	Name        *string            `json:"name,omitempty" pattern:"^[^\\x00-\\x1f\\x7f-\\x9f]*$" patternDescription:"no control characters" example:"ci" doc:"1 to 100 characters after trimming."`
+	Owner       *string            `json:"owner,omitempty" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f-\\x9f]*$" patternDescription:"no control characters" example:"team-7"`
+	Permissions *Permissions       `json:"permissions,omitempty" doc:"Replaced whole."`
+	Admin       *string            `json:"admin,omitempty" enum:"none,read,write"`
 	Enabled     *bool              `json:"enabled,omitempty"`
-	ExpiresAt   *Expiry            `json:"expires_at,omitempty"`
-	Metadata    map[string]*string `json:"metadata,omitempty"` // nil value: removes the pair
+	ExpiresAt   *Expiry            `json:"expires_at,omitempty" doc:"RFC 3339, in the future; null for never."`
+	Metadata    map[string]*string `json:"metadata,omitempty" doc:"Merged pair by pair: null removes a pair, null for the whole removes all. At most 16 remain."`
 }
 
 // Expiry is a time in a Patch. The zero Expiry is never, and written as null.
@@ -96,34 +96,35 @@ func (e Expiry) MarshalJSON() ([]byte, error) {
 
 // RotateRequest says how long the earlier secret goes on working.
 type RotateRequest struct {
-	GraceSeconds int64 `json:"grace_seconds"`
+	GraceSeconds int64 `json:"grace_seconds,omitempty" minimum:"0" maximum:"2592000" default:"0" doc:"Seconds for which the earlier secret goes on working, at most 30 days."`
 }
 
 // ImportRequest brings in keys of another system: all of them or none.
 type ImportRequest struct {
-	Keys []ImportKey `json:"keys"`
+	Keys []ImportKey `json:"keys" minItems:"1" maxItems:"10000" nullable:"false"`
 }
 
 // ImportKey is a key of another system, with its secret or the secret's
 // SHA-256 in hexadecimal.
 type ImportKey struct {
 	CreateRequest
-	Secret string `json:"secret,omitempty"`
-	SHA256 string `json:"sha256,omitempty"`
-	Prefix string `json:"prefix,omitempty"` // "": the first 8 characters of the secret
+	Secret string `json:"secret,omitempty" maxLength:"512" pattern:"^[!-~]+$" patternDescription:"1 to 512 printable ASCII characters without spaces" doc:"The secret as callers present it. Either this or sha256."`
+	SHA256 string `json:"sha256,omitempty" pattern:"^[0-9A-Fa-f]{64}$" patternDescription:"64 hexadecimal digits" doc:"SHA-256 of the secret, in hexadecimal. Either this or secret."`
+	Prefix string `json:"prefix,omitempty" maxLength:"64" pattern:"^[^\\x00-\\x1f\\x7f-\\x9f]*$" patternDescription:"no control characters" doc:"What is displayed of the secret. Default: its first 8 characters, and never more than half of it; with sha256, a name made of the key's id."`
 }
 
 // ImportAnswer lists the imported keys in the order in which they were given.
 type ImportAnswer struct {
-	Data []Key `json:"data"`
+	Data []Key `json:"data" nullable:"false"`
 }
 
-// CheckRequest asks which decision the gateway would take.
+// CheckRequest asks which decision the gateway would take on a request by a
+// key, given as its secret or its id.
 type CheckRequest struct {
-	Secret string `json:"secret,omitempty"` // either this
-	ID     string `json:"id,omitempty"`     // or this
-	Method string `json:"method"`
-	Path   string `json:"path"`
+	Secret string `json:"secret,omitempty" doc:"Either this or id."`
+	ID     string `json:"id,omitempty" maxLength:"128" pattern:"^[!-~]+$" patternDescription:"the id of a key" doc:"Either this or secret."`
+	Method string `json:"method" maxLength:"32" pattern:"^[A-Za-z0-9!#$%&'*+.^_\x60|~-]+$" patternDescription:"a method of HTTP, such as GET" example:"GET" doc:"Method of the request; the letter case counts."`
+	Path   string `json:"path" maxLength:"8192" pattern:"^/" patternDescription:"a path, which begins with a slash" example:"/v2/abc123/status/7" doc:"Path of the request as it is sent, percent-encoded, with its query if it has one."`
 }
 
 // CheckAnswer is the decision that the gateway would take.
@@ -142,13 +143,13 @@ type CheckAnswer struct {
 type API struct {
 	Name      string         `json:"name" example:"serverless"`
 	Title     string         `json:"title" example:"Serverless"`
-	Patterns  []string       `json:"patterns" example:"/v2/{endpoint}/*" doc:"Path patterns that belong to the API."`
-	Endpoints []EndpointInfo `json:"endpoints" doc:"Declared in the configuration, or registered here. Captured endpoints need not be listed to work."`
+	Patterns  []string       `json:"patterns" nullable:"false" example:"/v2/{endpoint}/*" doc:"Path patterns that belong to the API."`
+	Endpoints []EndpointInfo `json:"endpoints" nullable:"false" doc:"Declared in the configuration, or registered here. Captured endpoints need not be listed to work."`
 }
 
 // APIList is the answer of GET /v1/apis.
 type APIList struct {
-	Data []API `json:"data"`
+	Data []API `json:"data" nullable:"false"`
 }
 
 // EndpointInfo is an endpoint of an API.
@@ -159,7 +160,7 @@ type EndpointInfo struct {
 
 // EndpointRequest registers an endpoint.
 type EndpointRequest struct {
-	Title string `json:"title"`
+	Title string `json:"title" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f-\\x9f]*$" patternDescription:"no control characters" example:"Image resizer" doc:"What people call the endpoint."`
 }
 
 // AuditEntry is one change that somebody made.
@@ -176,7 +177,7 @@ type AuditEntry struct {
 
 // AuditList is a page of the audit, newest first.
 type AuditList struct {
-	Data       []AuditEntry `json:"data"`
+	Data       []AuditEntry `json:"data" nullable:"false"`
 	NextCursor *string      `json:"next_cursor" doc:"Give it as cursor to get the next page; null on the last."`
 }
 
@@ -209,13 +210,17 @@ type Health struct {
 // Problem is every error answer (RFC 9457). It is the error that the client
 // returns.
 type Problem struct {
-	Type   string       `json:"type" example:"about:blank"`
-	Title  string       `json:"title" example:"Invalid request"`
-	Status int          `json:"status" example:"422"`
-	Detail string       `json:"detail" example:"1 field is wrong"`
-	Code   string       `json:"code" example:"invalid_request" doc:"Stable; act on this one."`
-	Errors []FieldError `json:"errors,omitempty" doc:"Every fault of the request."`
-	Short  ProblemShort `json:"error" doc:"The same in the shape that OpenAI-style clients show."`
+	Type     string       `json:"type" example:"urn:keywarden:problem:invalid_request"`
+	Title    string       `json:"title" example:"Invalid request"`
+	Status   int          `json:"status" example:"422"`
+	Detail   string       `json:"detail" example:"1 field is wrong"`
+	Code     string       `json:"code" example:"invalid_request" doc:"Stable; act on this one."`
+	Errors   []FieldError `json:"errors,omitempty" nullable:"false" doc:"Every fault of the request."`
+	API      string       `json:"api,omitempty" doc:"With insufficient_access at the gateway: the API of the request."`
+	Endpoint string       `json:"endpoint,omitempty" doc:"With insufficient_access at the gateway: the endpoint of the request."`
+	Needs    string       `json:"needs,omitempty" enum:"none,read,write" doc:"With insufficient_access: the access that the request needs."`
+	Has      string       `json:"has,omitempty" enum:"none,read,write" doc:"With insufficient_access: the access that the key has."`
+	Short    ProblemShort `json:"error" doc:"The same in the shape that OpenAI-style clients show."`
 }
 
 // FieldError is one fault of a request.

@@ -1,0 +1,185 @@
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddy-keywarden/keywarden/internal/gate"
+	"github.com/caddy-keywarden/keywarden/internal/keys"
+	"github.com/caddy-keywarden/keywarden/internal/permission"
+)
+
+// maxTime bounds how long an operation may take once its body is read: an
+// import of 10 000 keys takes seconds, and a caller of a store that hangs
+// should hear so.
+const maxTime = 30 * time.Second
+
+// call is one request of the admin API, authenticated and read.
+type call struct {
+	ctx     context.Context
+	request *http.Request
+	now     time.Time
+	actor   *keys.Identity // who calls; nil where no key is needed
+	path    captured
+	query   query
+	body    any         // what was sent; it has the schema's shape where faults says nothing else
+	faults  *faults     // of query and body so far
+	header  http.Header // of the answer
+}
+
+// endpoint returns the handler of an operation.
+func (a *api) endpoint(o *operation) func(http.ResponseWriter, *http.Request, captured) {
+	return func(w http.ResponseWriter, r *http.Request, path captured) {
+		answer, err := a.serve(o, w, r, path)
+		if err != nil {
+			a.writeError(w, r, err)
+			return
+		}
+		a.write(w, r, o.status, answer)
+	}
+}
+
+// serve does what every operation needs, in the order in which refusals are
+// due: who calls, whether they may, what they ask for.
+func (a *api) serve(o *operation, w http.ResponseWriter, r *http.Request, path captured) (any, error) {
+	c := &call{request: r, now: a.now(), path: path, faults: &faults{}, header: w.Header()}
+	if o.access != permission.None {
+		actor, err := a.authenticate(r, c.now, o.access)
+		if err != nil {
+			return nil, err
+		}
+		c.actor = actor
+	}
+	c.query = a.readQuery(r.URL.RawQuery, o.query, c.faults)
+	if o.body != nil {
+		body, err := o.readBody(w, r)
+		if err != nil {
+			return nil, err
+		}
+		c.body = body
+		a.schemas.check(o.schema, "", body, c.faults)
+	}
+	// A body may take its time to come; what is written counts from now.
+	c.now = a.now()
+	ctx, cancel := context.WithTimeout(r.Context(), maxTime)
+	defer cancel()
+	c.ctx = ctx
+	return o.serve(c)
+}
+
+// now is the time to the millisecond, as stores keep it.
+func (a *api) now() time.Time { return a.Now().UTC().Truncate(time.Millisecond) }
+
+// configIdentity is the admin key of the configuration, which is not stored.
+var configIdentity = &keys.Identity{
+	ID: keys.ConfigID, Name: string(keys.ConfigID), Prefix: string(keys.ConfigID), Admin: permission.Write, Enabled: true,
+}
+
+// authenticate returns who calls, if their admin access is enough. Changes
+// need write, the highest there is: so nobody can give admin access that they
+// don't hold themselves.
+func (a *api) authenticate(r *http.Request, now time.Time, needs permission.Access) (*keys.Identity, error) {
+	actor := configIdentity
+	if !a.isConfigAdmin(r) {
+		d := a.Authenticator.Authenticate(r, now)
+		if !d.Allowed() {
+			return nil, &deniedError{d}
+		}
+		actor = d.Key
+	}
+	if actor.Admin < needs {
+		return nil, &deniedError{gate.Decision{
+			Outcome: gate.InsufficientAccess, Key: actor, API: "admin", Needs: needs, Has: actor.Admin,
+		}}
+	}
+	return actor, nil
+}
+
+// isConfigAdmin compares digests in constant time, so that the time of an
+// answer tells nothing about the configured key.
+func (a *api) isConfigAdmin(r *http.Request) bool {
+	text, count := a.Authenticator.Presented(r)
+	if a.ConfigAdmin == nil || count != 1 || len(text) > keys.MaxSecretLen {
+		return false
+	}
+	digest := sha256.Sum256([]byte(text))
+	return subtle.ConstantTimeCompare(digest[:], a.ConfigAdmin[:]) == 1
+}
+
+// readBody reads the body as JSON, or says why it can't be read.
+func (o *operation) readBody(w http.ResponseWriter, r *http.Request) (any, error) {
+	if r.ContentLength > o.maxBody {
+		return nil, o.tooLarge()
+	}
+	if !o.optionalBody && !isJSON(r.Header) {
+		return nil, errNotJSON
+	}
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, o.maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, o.tooLarge()
+	case err != nil:
+		return nil, invalidJSON(errors.New("the body ended early"))
+	case o.optionalBody && len(text) == 0:
+		return map[string]any{}, nil
+	case !isJSON(r.Header):
+		return nil, errNotJSON
+	}
+	value, err := readJSON(text)
+	if err != nil {
+		return nil, invalidJSON(err)
+	}
+	return value, nil
+}
+
+func (o *operation) tooLarge() *refusal {
+	return refusef(http.StatusRequestEntityTooLarge, gate.BodyTooLarge.Code(), "Body too large",
+		"the body may have at most %d KiB", o.maxBody>>10)
+}
+
+// isJSON reports whether a body is declared as JSON in UTF-8, not compressed.
+func isJSON(h http.Header) bool {
+	types := h.Values("Content-Type")
+	if len(types) != 1 || h.Get("Content-Encoding") != "" {
+		return false
+	}
+	media, parameters, err := mime.ParseMediaType(types[0])
+	if err != nil || media != "application/json" && media != "application/merge-patch+json" {
+		return false
+	}
+	charset, given := parameters["charset"]
+	return !given || strings.EqualFold(charset, "utf-8")
+}
+
+// write answers with a value as JSON; nil has no body.
+func (a *api) write(w http.ResponseWriter, r *http.Request, status int, answer any) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if answer == nil {
+		w.WriteHeader(status)
+		return
+	}
+	body, err := json.Marshal(answer)
+	if err != nil { // a stored audit text that is no JSON
+		a.writeError(w, r, err)
+		return
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		// An error here means that the client has gone: nobody is left to tell.
+		_, _ = w.Write(body)
+	}
+}

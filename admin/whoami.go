@@ -1,0 +1,42 @@
+package admin
+
+import (
+	"github.com/caddy-keywarden/keywarden/internal/keys"
+	"github.com/caddy-keywarden/keywarden/internal/permission"
+)
+
+// whoami is GET /v1/whoami.
+func (a *api) whoami(c *call) (any, error) {
+	if err := c.faults.err(); err != nil {
+		return nil, err
+	}
+	if c.actor.ID == keys.ConfigID {
+		return Whoami{
+			ID: string(keys.ConfigID), Name: c.actor.Name, Prefix: c.actor.Prefix,
+			Permissions: showPermissions(permission.Set{}), Admin: c.actor.Admin.String(), Enabled: true,
+			Status: string(keys.Active), CreatedBy: string(keys.ConfigID), Metadata: map[string]string{},
+		}, nil
+	}
+	stored, err := a.Store.Get(c.ctx, c.actor.ID, c.now)
+	if err != nil {
+		return nil, err
+	}
+	k := c.show(stored)
+	return Whoami{
+		ID: k.ID, Name: k.Name, Owner: k.Owner, Prefix: k.Prefix, Permissions: k.Permissions, Admin: k.Admin,
+		Enabled: k.Enabled, Status: k.Status, Legacy: k.Legacy, ExpiresAt: k.ExpiresAt, CreatedAt: &k.CreatedAt,
+		UpdatedAt: &k.UpdatedAt, CreatedBy: k.CreatedBy, LastUsedAt: k.LastUsedAt, Rotation: k.Rotation, Metadata: k.Metadata,
+	}, nil
+}
+
+// health is GET /healthz: this process answers.
+func (a *api) health(*call) (any, error) { return Health{Status: "ok"}, nil }
+
+// ready is GET /readyz. It needs no key, so the reason goes to the log only.
+func (a *api) ready(c *call) (any, error) {
+	if err := a.Ready(c.ctx); err != nil {
+		a.logFault(c.request, err)
+		return nil, errNotReady
+	}
+	return Health{Status: "ok"}, nil
+}
