@@ -53,6 +53,10 @@ func NewClient(address, key string) (*Client, error) {
 // Address returns where the client calls, spelled as by ParseAddress.
 func (c *Client) Address() string { return c.address }
 
+// Format writes the address for every verb. Without it the key would be
+// printed: package fmt asks no methods of unexported fields.
+func (c Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "client of "+c.address) }
+
 // Answer is what an answer holds besides its value.
 type Answer struct {
 	Body json.RawMessage // as the API sent it; empty for a 204

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -35,6 +36,8 @@ func ParseAddress(text string) (string, error) {
 		return "", fmt.Errorf("address %q: expected http:// or https://", text)
 	case u.Hostname() == "":
 		return "", fmt.Errorf("address %q: expected a host, as in %s", text, DefaultAddress)
+	case u.Port() != "" && !isPort(u.Port()):
+		return "", fmt.Errorf("address %q: expected a port from 1 to 65535", text)
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "", fmt.Errorf("address %q: expected no ? and no #", text)
 	}
@@ -53,6 +56,11 @@ func guessScheme(text string) string {
 		return "http://"
 	}
 	return "https://"
+}
+
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
 }
 
 func canonicalHost(u *url.URL) string {
