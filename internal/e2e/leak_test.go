@@ -30,7 +30,7 @@ http://localhost:8080 {
 	bind 127.0.0.1
 	log
 	api_key_auth {
-		credentials bearer header X-API-Key X-Other-Key query api_key basic
+		credentials bearer header X-API-Key header X-Other-Key query api_key basic
 		public /healthz
 		api rest {
 			path /rest/*
