@@ -1,0 +1,108 @@
+package route
+
+import "unicode/utf8"
+
+// node is a trie over the folded segments of patterns. A walk costs a map
+// look-up a segment, however many patterns there are. As a pattern has at most
+// one capture, a walk forks at most once on its way to any pattern.
+type node struct {
+	literals map[string]*node
+	capture  *node
+	leaves   [endings][]leaf
+}
+
+// leaf is a pattern, and its place in the list that the trie is an index of.
+type leaf struct {
+	*pattern
+	index int
+}
+
+func (n *node) insert(p *pattern, index int) {
+	for i, literal := range p.folded {
+		n = n.grow(literal, i == p.capture)
+	}
+	n.leaves[p.end] = append(n.leaves[p.end], leaf{p, index})
+}
+
+func (n *node) grow(literal string, capture bool) *node {
+	if capture {
+		if n.capture == nil {
+			n.capture = &node{}
+		}
+		return n.capture
+	}
+	child := n.literals[literal]
+	if child == nil {
+		if n.literals == nil {
+			n.literals = make(map[string]*node)
+		}
+		child = &node{}
+		n.literals[literal] = child
+	}
+	return child
+}
+
+// path is a request's path, prepared for walks.
+type path struct {
+	text  string
+	bare  string // text without one trailing slash
+	slash bool   // whether there was one
+	plain bool   // whether folding leaves it alone
+}
+
+func newPath(text string) path {
+	p := path{text: text, bare: text, plain: plain(text)}
+	if text != "" && text[len(text)-1] == '/' {
+		p.bare, p.slash = text[:len(text)-1], true
+	}
+	return p
+}
+
+// walk calls visit with every pattern that matches p loosely: in any letter
+// case, and with a trailing slash more or less. exact says whether it matches
+// as it stands. A more specific pattern comes before a broader one. The walk
+// ends when visit returns false.
+func (n *node) walk(p *path, visit func(l *leaf, exact bool) bool) {
+	n.step(p, p.bare, visit)
+}
+
+func (n *node) step(p *path, rest string, visit func(*leaf, bool) bool) bool {
+	if rest == "" {
+		return n.visit(p, endsBare, !p.slash, visit) && n.visit(p, endsSlash, p.slash, visit) && n.visit(p, endsAny, p.slash, visit)
+	}
+	segment, next := cutSegment(rest)
+	if child := n.literal(segment, p.plain); child != nil && !child.step(p, next, visit) {
+		return false
+	}
+	if n.capture != nil && segment != "" && !n.capture.step(p, next, visit) {
+		return false
+	}
+	return n.visit(p, endsAny, true, visit)
+}
+
+func (n *node) literal(segment string, plain bool) *node {
+	if plain || n.literals == nil {
+		return n.literals[segment]
+	}
+	var buffer [maxSegment + utf8.UTFMax]byte
+	folded := buffer[:0]
+	for _, r := range segment {
+		folded = utf8.AppendRune(folded, foldRune(r))
+		if len(folded) > maxSegment {
+			return nil // longer than any literal
+		}
+	}
+	return n.literals[string(folded)]
+}
+
+func (n *node) visit(p *path, end ending, slashFits bool, visit func(*leaf, bool) bool) bool {
+	leaves := n.leaves[end]
+	for i := range leaves {
+		l := &leaves[i]
+		exact := slashFits && (p.plain && l.plain || l.matchesCase(p.text))
+		if !visit(l, exact) {
+			return false
+		}
+	}
+	return true
+}
