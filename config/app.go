@@ -1,0 +1,189 @@
+// Package config is what an operator may write: the JSON of the app and of
+// the handler, its defaults, and its faults. It opens nothing and knows
+// neither Caddy nor requests; what patterns mean is package route's.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/caddy-keywarden/keywarden/internal/route"
+)
+
+// The defaults of the contract's section 2.
+const (
+	DefaultKeyPrefix    = "kw"
+	DefaultMaxKeys      = 100_000
+	DefaultTTL          = time.Minute
+	DefaultUnknownTTL   = 10 * time.Second
+	DefaultStaleIfError = 5 * time.Minute
+	DefaultLookups      = Rate(500)
+	DefaultRealm        = "api"
+)
+
+// SQLite is the kind of store that needs no server.
+const SQLite = "sqlite"
+
+// maxKeys bounds cache.max_keys: at 450 bytes each it is 45 GB.
+const maxKeys = 100_000_000
+
+// App is the configuration of the app api_keys.
+type App struct {
+	// Where keys are kept. Default: a SQLite file under Caddy's data directory.
+	Store *Store `json:"store,omitempty"`
+
+	// What new secrets begin with: `[a-z][a-z0-9_]{0,19}`, not ending in `_`.
+	// Default: `kw`.
+	KeyPrefix string `json:"key_prefix,omitempty"`
+
+	// An admin key with write access that is not stored. Placeholders are
+	// replaced at load; best is `{env.NAME}`. Default: none, and the first
+	// start makes one.
+	AdminKey string `json:"admin_key,omitempty"`
+
+	// What is remembered of the store, and how long.
+	Cache *Cache `json:"cache,omitempty"`
+}
+
+// Store says where keys are kept.
+type Store struct {
+	// `sqlite`.
+	Kind string `json:"kind"`
+
+	// The file's path, relative to the working directory; default under
+	// Caddy's data directory. Placeholders are replaced at load.
+	Address string `json:"address,omitempty"`
+}
+
+// Cache says what is remembered of the store, and how long.
+type Cache struct {
+	// How many keys are kept in memory. Default: 100000.
+	MaxKeys *int `json:"max_keys,omitempty"`
+	// How long a cached key may serve before it is checked again. Default: 1m.
+	TTL *Duration `json:"ttl,omitempty"`
+	// How long an unknown secret is remembered as unknown. Default: 10s.
+	UnknownTTL *Duration `json:"unknown_ttl,omitempty"`
+	// How long cached keys go on working while the store is down. Default: 5m.
+	StaleIfError *Duration `json:"stale_if_error,omitempty"`
+	// How many look-ups a second unknown secrets may cause. Default: 500/s.
+	Lookups *Rate `json:"lookups,omitempty"`
+}
+
+// Settings is an App with every default filled in.
+type Settings struct {
+	Store        Store
+	KeyPrefix    string
+	AdminKey     string
+	MaxKeys      int
+	TTL          time.Duration
+	UnknownTTL   time.Duration
+	StaleIfError time.Duration
+	Lookups      Rate
+}
+
+// Settings fills in the defaults; dataDir is Caddy's data directory.
+func (a *App) Settings(dataDir string) Settings {
+	s := Settings{
+		Store:        Store{Kind: SQLite},
+		KeyPrefix:    a.KeyPrefix,
+		AdminKey:     a.AdminKey,
+		MaxKeys:      DefaultMaxKeys,
+		TTL:          DefaultTTL,
+		UnknownTTL:   DefaultUnknownTTL,
+		StaleIfError: DefaultStaleIfError,
+		Lookups:      DefaultLookups,
+	}
+	if a.Store != nil {
+		s.Store = *a.Store
+	}
+	if s.Store.Kind == SQLite && s.Store.Address == "" {
+		s.Store.Address = filepath.Join(dataDir, "keywarden", "keys.db")
+	}
+	if s.KeyPrefix == "" {
+		s.KeyPrefix = DefaultKeyPrefix
+	}
+	if a.Cache == nil {
+		return s
+	}
+	set(&s.MaxKeys, a.Cache.MaxKeys)
+	set(&s.Lookups, a.Cache.Lookups)
+	set((*Duration)(&s.TTL), a.Cache.TTL)
+	set((*Duration)(&s.UnknownTTL), a.Cache.UnknownTTL)
+	set((*Duration)(&s.StaleIfError), a.Cache.StaleIfError)
+	return s
+}
+
+func set[T any](dst *T, value *T) {
+	if value != nil {
+		*dst = *value
+	}
+}
+
+// Validate returns every fault of a at once, as *route.Fault joined.
+func (a *App) Validate() error {
+	var faults []error
+	if a.Store != nil {
+		faults = append(faults, a.Store.Validate())
+	}
+	if a.KeyPrefix != "" {
+		faults = append(faults, wrap("key_prefix: ", checkKeyPrefix(a.KeyPrefix)))
+	}
+	if a.Cache != nil {
+		faults = append(faults, a.Cache.validate())
+	}
+	return errors.Join(faults...)
+}
+
+// Validate says whether the kind of store exists.
+func (s *Store) Validate() error {
+	if s.Kind != SQLite {
+		return fault("", "store %q: expected sqlite", s.Kind)
+	}
+	return nil
+}
+
+func (c *Cache) validate() error {
+	var faults []error
+	if c.MaxKeys != nil && (*c.MaxKeys < 1 || *c.MaxKeys > maxKeys) {
+		faults = append(faults, fault("", "cache.max_keys %d: expected 1 to %d", *c.MaxKeys, maxKeys))
+	}
+	for _, d := range []struct {
+		name  string
+		value *Duration
+	}{{"ttl", c.TTL}, {"unknown_ttl", c.UnknownTTL}, {"stale_if_error", c.StaleIfError}} {
+		if d.value != nil && *d.value < 0 {
+			faults = append(faults, fault("", "cache.%s: duration %s %v", d.name, d.value, errNegative))
+		}
+	}
+	if c.Lookups != nil && (*c.Lookups < 1 || *c.Lookups > maxRate) {
+		faults = append(faults, fault("", "cache.lookups %d: expected 1/s to %d/s", *c.Lookups, maxRate))
+	}
+	return errors.Join(faults...)
+}
+
+// checkKeyPrefix is the rule of the contract's section 3. It is written out
+// here because this room does not import keys.
+func checkKeyPrefix(prefix string) error {
+	valid := len(prefix) <= 20 && prefix[0] >= 'a' && prefix[0] <= 'z' && prefix[len(prefix)-1] != '_'
+	for i := range len(prefix) {
+		c := prefix[i]
+		valid = valid && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_')
+	}
+	if !valid {
+		return fmt.Errorf("%q: expected 1 to 20 characters a-z, 0-9 and _, the first a letter, the last no _", prefix)
+	}
+	return nil
+}
+
+func wrap(context string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fault("", "%s%v", context, err)
+}
+
+func fault(where, format string, args ...any) error {
+	return &route.Fault{Where: where, Message: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,81 @@
+package config
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestEverythingHasADefault(t *testing.T) {
+	got := new(App).Settings("/data")
+	want := Settings{
+		Store:     Store{Kind: SQLite, Address: filepath.Join("/data", "keywarden", "keys.db")},
+		KeyPrefix: "kw", MaxKeys: 100_000, TTL: time.Minute, UnknownTTL: 10 * time.Second,
+		StaleIfError: 5 * time.Minute, Lookups: 500,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatIsConfiguredReplacesTheDefault(t *testing.T) {
+	var app App
+	text := `{"store": {"kind": "sqlite", "address": "./k.db"}, "key_prefix": "acme", "admin_key": "s",
+		"cache": {"max_keys": 5, "ttl": "2s", "unknown_ttl": 0, "stale_if_error": "0s", "lookups": "9/s"}}`
+	if err := json.Unmarshal([]byte(text), &app); err != nil {
+		t.Fatal(err)
+	}
+	if err := app.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	want := Settings{
+		Store: Store{Kind: SQLite, Address: "./k.db"}, KeyPrefix: "acme", AdminKey: "s",
+		MaxKeys: 5, TTL: 2 * time.Second, Lookups: 9,
+	}
+	if diff := cmp.Diff(want, app.Settings("/data")); diff != "" {
+		t.Fatalf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAStoreWithoutAPathIsInTheDataDirectory(t *testing.T) {
+	app := App{Store: &Store{Kind: SQLite}}
+	if got := app.Settings("/d").Store.Address; got != filepath.Join("/d", "keywarden", "keys.db") {
+		t.Fatalf("it is at %s", got)
+	}
+}
+
+func TestEveryFaultOfTheAppIsToldAtOnce(t *testing.T) {
+	zero, negative, rate := 0, Duration(-1), Rate(-1)
+	app := App{
+		Store: &Store{Kind: "oracle"}, KeyPrefix: "Bad_",
+		Cache: &Cache{MaxKeys: &zero, TTL: &negative, UnknownTTL: &negative, StaleIfError: &negative, Lookups: &rate},
+	}
+	err := app.Validate()
+	if err == nil {
+		t.Fatal("nothing was refused")
+	}
+	for _, want := range []string{
+		`store "oracle": expected sqlite`, `key_prefix: "Bad_": expected`, "cache.max_keys 0: expected",
+		"cache.ttl: duration -1ns is negative", "cache.unknown_ttl", "cache.stale_if_error", "cache.lookups -1: expected",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing in:\n%v", want, err)
+		}
+	}
+}
+
+func TestKeyPrefixesFollowTheContract(t *testing.T) {
+	for prefix, valid := range map[string]bool{
+		"kw": true, "a": true, "acme_live": true, "a2": true, strings.Repeat("a", 20): true,
+		"A": false, "1a": false, "_a": false, "a_": false, "a-b": false, "ä": false, "a b": false, strings.Repeat("a", 21): false,
+	} {
+		app := App{KeyPrefix: prefix}
+		if err := app.Validate(); (err == nil) != valid {
+			t.Errorf("key_prefix %q: %v, want valid %t", prefix, err, valid)
+		}
+	}
+}
