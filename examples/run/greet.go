@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,7 +18,7 @@ const (
 )
 
 // greet waits until everything answers and prints the four lines.
-func greet(ctx context.Context, s settings, logName string) error {
+func greet(ctx context.Context, s settings, out io.Writer, logName string) error {
 	if err := awaitReady(ctx, "http://"+s.admin+"/readyz"); err != nil {
 		return err
 	}
@@ -28,10 +29,10 @@ func greet(ctx context.Context, s settings, logName string) error {
 	if err := ensureDemoKey(ctx, s, adminKey, demoKey); err != nil {
 		return err
 	}
-	fmt.Printf("Gateway    http://%s\n", s.gateway)
-	fmt.Printf("Admin API  http://%s\n", s.admin)
-	fmt.Printf("Admin key  %s\n", adminKey)
-	fmt.Printf("Try it     curl -H \"Authorization: Bearer $(cat %s)\" http://%s/rest/users\n", demoKey, s.gateway)
+	fmt.Fprintf(out, "Gateway    http://%s\n", s.gateway)
+	fmt.Fprintf(out, "Admin API  http://%s\n", s.admin)
+	fmt.Fprintf(out, "Admin key  %s\n", adminKey)
+	fmt.Fprintf(out, "Try it     curl -H \"Authorization: Bearer $(cat %s)\" http://%s/rest/users\n", demoKey, s.gateway)
 	fmt.Fprintf(os.Stderr, "Logs are in %s. Ctrl-C stops.\n", logName)
 	return nil
 }

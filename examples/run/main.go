@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -40,7 +41,7 @@ func main() {
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, s)
+	err := run(ctx, s, os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "make run:", err)
@@ -48,7 +49,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, s settings) error {
+func run(ctx context.Context, s settings, out io.Writer) error {
 	for _, port := range []struct{ what, address string }{
 		{"gateway", s.gateway}, {"admin API", s.admin}, {"example API", s.api}, {"configuration API of Caddy", s.caddy},
 	} {
@@ -68,7 +69,7 @@ func run(ctx context.Context, s settings) error {
 	group, ctx := errgroup.WithContext(ctx) // the first to end ends all
 	group.Go(func() error { return keepRunning(ctx, log, s.upstream, "-listen", s.api) })
 	group.Go(func() error { return keepRunning(ctx, log, s.keywarden, "run", "--config", s.config) })
-	group.Go(func() error { return greet(ctx, s, log.Name()) })
+	group.Go(func() error { return greet(ctx, s, out, log.Name()) })
 	return group.Wait()
 }
 

@@ -112,9 +112,14 @@ func TestCommandLineWalksTheWholeLifecycle(t *testing.T) {
 func TestWrongUseExitsWithTwo(t *testing.T) {
 	g, _ := start(t)
 	for _, args := range [][]string{
-		{"keys", "create"}, {"keys", "create", "n", "--nope"}, {"keys", "create", "n", "--all", "--read-only"},
-		{"keys", "create", "n", "--allow", "rest"}, {"keys", "create", "n", "--all", "--expires", "soon"},
-		{"keys", "rotate"}, {"keys", "check", "key_1"}, {"keys", "nope"},
+		{"keys", "create"},
+		{"keys", "create", "n", "--nope"},
+		{"keys", "create", "n", "--all", "--read-only"},
+		{"keys", "create", "n", "--allow", "rest"},
+		{"keys", "create", "n", "--all", "--expires", "soon"},
+		{"keys", "rotate"},
+		{"keys", "check", "key_1"},
+		{"keys", "nope"},
 	} {
 		if stdout, stderr, status := g.cli("", args...); status != 2 || stdout != "" {
 			t.Errorf("%s: exit status %d, want 2; printed %q, %s", strings.Join(args, " "), status, stdout, stderr)

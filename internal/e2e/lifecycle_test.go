@@ -134,8 +134,12 @@ func TestBadInputNamesEveryFaultAndStoresNothing(t *testing.T) {
 		typ    string
 		status int
 	}{
-		{`{`, "application/json", 400}, {`{} {}`, "application/json", 400}, {`name=a`, "application/x-www-form-urlencoded", 415},
-		{`{}`, "application/json", 422}, {`[]`, "application/json", 422}, {`null`, "application/json", 422},
+		{`{`, "application/json", 400},
+		{`{} {}`, "application/json", 400},
+		{`name=a`, "application/x-www-form-urlencoded", 415},
+		{`{}`, "application/json", 422},
+		{`[]`, "application/json", 422},
+		{`null`, "application/json", 422},
 	} {
 		got := g.Admin("POST", "/v1/keys", c.body, Header{"Content-Type", c.typ})
 		if got.Status != c.status {
