@@ -27,9 +27,13 @@ var configs = []string{"Caddyfile", "caddy.json"}
 // code is what an expectation's word looks like where it names a refusal.
 var code = regexp.MustCompile(`^[a-z]+(_[a-z]+)+$`)
 
-// A file of requests has lines of three kinds:
+// adminKey is the line that says which admin key the environment holds.
+var adminKey = regexp.MustCompile(`(?m)^env (KEYWARDEN_ADMIN_KEY) (\S+)$`)
+
+// A file of requests has lines of these kinds:
 //
 //	# a remark
+//	env KEYWARDEN_ADMIN_KEY SECRET
 //	key NAME PERMISSIONS
 //	NAME|- METHOD TARGET [HEADER: VALUE]... BODY -> STATUS CODE|"TEXT"
 //
@@ -59,10 +63,13 @@ func TestEveryExampleDoesWhatItSays(t *testing.T) {
 			}
 			options := configOf(t, folder)
 			options.Upstream = startUpstream(t)
+			if env := adminKey.FindSubmatch(text); env != nil {
+				options.AdminKey, options.Env = string(env[2]), []string{string(env[1]) + "=" + string(env[2])}
+			}
 			r := requests{e2e.Start(t, options), map[string]string{}}
 			for i, line := range strings.Split(string(text), "\n") {
 				line = strings.TrimSpace(line)
-				if line == "" || strings.HasPrefix(line, "#") {
+				if line == "" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, "env ") {
 					continue
 				}
 				if err := r.run(line); err != nil {
