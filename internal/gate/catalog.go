@@ -53,14 +53,12 @@ func (a *API) add(declared *route.API) {
 	if a.Title == "" {
 		a.Title = declared.Title
 	}
-	patterns := declared.Paths
 	for _, e := range declared.Endpoints {
 		a.Endpoints = append(a.Endpoints, e.Name)
-		patterns = slices.Concat(patterns, e.Patterns)
 	}
-	for _, p := range patterns {
-		if !slices.Contains(a.Patterns, p.Pattern) {
-			a.Patterns = append(a.Patterns, p.Pattern)
+	for _, p := range declared.Patterns() {
+		if !slices.Contains(a.Patterns, p) {
+			a.Patterns = append(a.Patterns, p)
 		}
 	}
 }
@@ -117,7 +115,7 @@ func (g *Gate) check(r *http.Request, id *keys.Identity, now time.Time) (Decisio
 	if reason := g.ambiguousFor(r, route.NoUpgrade, &m, true); reason != "" {
 		return refuse(AmbiguousRequest, reason), true
 	}
-	if m.Public && m.Stricter == nil {
+	if m.Public {
 		return Decision{Outcome: Allowed, Public: true}, true
 	}
 	d := JudgeKey(id, now)

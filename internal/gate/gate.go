@@ -57,7 +57,7 @@ func (g *Gate) Decide(r *http.Request, now time.Time) Decision {
 	if reason := g.ambiguousFor(r, upgrade, &match, matched); reason != "" {
 		return refuse(AmbiguousRequest, reason)
 	}
-	if matched && match.Public && match.Stricter == nil {
+	if matched && match.Public {
 		return Decision{Outcome: Allowed, Public: true}
 	}
 	if matched && g.preflight && isPreflight(r) {
@@ -111,21 +111,13 @@ func (g *Gate) judgeAccess(r *http.Request, d Decision, m *route.Match) Decision
 	return d
 }
 
-// weigh fills in what the request needs and the key has, on the target of the
-// path and on the stricter one that a laxer reader would take it for. The
-// lowest access counts.
+// weigh fills in what the request needs, and what the key has on what the
+// path is for.
 func weigh(d Decision, m *route.Match, needs permission.Access) Decision {
-	d.Needs = needs
-	if !m.Public {
-		d.API, d.Endpoint = m.API.Name, m.Endpoint
-		d.Has = d.Key.Permissions.For(d.API, d.Endpoint)
-	}
-	if s := m.Stricter; s != nil && s.API != nil {
-		if has := d.Key.Permissions.For(s.API.Name, s.Endpoint); m.Public || has < d.Has {
-			d.API, d.Endpoint, d.Has = s.API.Name, s.Endpoint, has
-		}
-	}
-	if d.Has < d.Needs {
+	target, has := m.Granted(&d.Key.Permissions)
+	d.API, d.Endpoint = target.API.Name, target.Endpoint
+	d.Needs, d.Has = needs, has
+	if has < needs {
 		d.Outcome = InsufficientAccess
 	}
 	return d
@@ -149,7 +141,7 @@ func (g *Gate) needs(r *http.Request, key *keys.Identity, m *route.Match) (permi
 }
 
 func (g *Gate) needsOfBody(r *http.Request, key *keys.Identity, m *route.Match) (permission.Access, Outcome, string) {
-	if r.Header.Get("Expect") != "" && key.Permissions.For(m.API.Name, m.Endpoint) == permission.None {
+	if _, has := m.Granted(&key.Permissions); has == permission.None && r.Header.Get("Expect") != "" {
 		// The client waits for leave to send the body, and will be refused
 		// whatever it holds.
 		return max(m.Access, permission.Read), Allowed, ""

@@ -44,10 +44,15 @@ func New(store Store) *Recorder {
 // the first use since the last flush.
 func (r *Recorder) Mark(id *keys.Identity, now time.Time) {
 	milli := now.UnixMilli()
-	if milli-id.Use.At.Load() < resolution.Milliseconds() {
-		return
+	for {
+		last := id.Use.At.Load()
+		if milli-last < resolution.Milliseconds() {
+			return
+		}
+		if id.Use.At.CompareAndSwap(last, milli) { // never back to an earlier time
+			break
+		}
 	}
-	id.Use.At.Store(milli)
 	// After At: a flush that clears Queued reads At afterwards.
 	if id.Use.Queued.CompareAndSwap(false, true) {
 		r.mu.Lock()
