@@ -1,0 +1,122 @@
+// Package sqlite keeps keys in an SQLite file: it opens the file, brings its
+// tables up to date, and adds to package sqlstore what only SQLite does in its
+// way. Several processes may have the file open at once.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+
+	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
+
+	"github.com/caddy-keywarden/keywarden/internal/keys"
+	"github.com/caddy-keywarden/keywarden/internal/store/sqlstore"
+)
+
+// Store is a keys.Store in an SQLite file.
+type Store struct {
+	*sqlstore.Store
+	watch *watch
+}
+
+var _ keys.Store = (*Store)(nil)
+
+// Open opens the database at path, and makes it where there is none: its
+// folder with mode 0700, the file with 0600. A database that was written by a
+// newer version is refused with keys.ErrNewerVersion and not touched.
+func Open(ctx context.Context, path string, o keys.Options) (*Store, error) {
+	s, err := openWith(ctx, path, migrations(), o)
+	if err != nil {
+		return nil, fmt.Errorf("opening sqlite store %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func openWith(ctx context.Context, path string, migrations fs.FS, o keys.Options) (_ *Store, err error) {
+	path, err = locate(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, path, migrations); err != nil {
+		return nil, err
+	}
+	pools, err := openPools(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, pools.close())
+		}
+	}()
+	w, err := newWatch(ctx, pools.watch)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := sqlstore.New(ctx, sqlstore.Engine{
+		Read: pools.read, Write: pools.write, Begin: pools.begin,
+		Index: gramIndex{}, Using: using, Contains: contains,
+	}, w.wokenBy(o))
+	if err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	return &Store{shared, w}, nil
+}
+
+// Close implements keys.Store.
+func (s *Store) Close() error {
+	return errors.Join(s.watch.close(), s.Store.Close())
+}
+
+// pools are the connections to one file. A file has one writer at a time
+// anyway: with one connection for it, writers of this process queue in Go,
+// where a context ends the wait, and never see SQLITE_BUSY from each other.
+// Waiting for changes has its own, so that long lists don't delay it.
+type pools struct{ read, write, watch *sql.DB }
+
+func openPools(ctx context.Context, path string) (*pools, error) {
+	var p pools
+	for _, pool := range []struct {
+		to    **sql.DB
+		dsn   string
+		conns int
+	}{
+		{&p.write, writerDSN(path), 1},
+		{&p.read, readerDSN(path), max(4, 2*runtime.GOMAXPROCS(0))},
+		{&p.watch, readerDSN(path), 1},
+	} {
+		db, err := sql.Open("sqlite", pool.dsn)
+		if err != nil {
+			return nil, errors.Join(err, p.close())
+		}
+		db.SetMaxOpenConns(pool.conns)
+		db.SetMaxIdleConns(pool.conns) // opening one costs a hundred look-ups
+		*pool.to = db
+	}
+	// The writer comes first: only it can put the file into WAL mode, should
+	// another program have taken it out of it.
+	if _, err := retryBusy(ctx, func() (any, error) { return nil, p.write.PingContext(ctx) }); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return &p, nil
+}
+
+func (p *pools) close() error {
+	var errs []error
+	for _, db := range []*sql.DB{p.watch, p.read, p.write} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// SQLite's planner has no statistics unless somebody runs ANALYZE; where the
+// index matters it is told.
+func using(index string) string { return "INDEXED BY " + index }
+
+func contains(column, parameter string) string { return "instr(" + column + ", " + parameter + ") > 0" }

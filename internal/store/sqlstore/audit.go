@@ -1,0 +1,108 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/caddy-keywarden/keywarden/internal/keys"
+)
+
+// auditRow is what a change says for the audit; who, where and when it was is
+// in the change.
+type auditRow struct {
+	action        string
+	key           keys.ID
+	before, after json.RawMessage
+}
+
+const insertAuditSQL = `INSERT INTO audit (at, actor, action, key_id, ip, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+
+func (c *change) audit(ctx context.Context, insert *sql.Stmt, e auditRow) error {
+	if _, err := insert.ExecContext(ctx, c.auditArgs(e)...); err != nil {
+		return fmt.Errorf("writing the audit: %w", err)
+	}
+	return nil
+}
+
+func (c *change) auditOnce(ctx context.Context, e auditRow) error {
+	if _, err := c.ExecContext(ctx, insertAuditSQL, c.auditArgs(e)...); err != nil {
+		return fmt.Errorf("writing the audit: %w", err)
+	}
+	return nil
+}
+
+func (c *change) auditArgs(e auditRow) []any {
+	return []any{c.at, string(c.by.Actor), e.action, string(e.key), c.by.IP, optionalJSON(e.before), optionalJSON(e.after)}
+}
+
+func optionalJSON(text json.RawMessage) sql.NullString {
+	return sql.NullString{String: string(text), Valid: text != nil}
+}
+
+// auditID makes an id that sorts by the order of the entries.
+func auditID(n int64) string { return fmt.Sprintf("aud_%016d", n) }
+
+// Audit implements keys.Store.
+func (s *Store) Audit(ctx context.Context, q keys.AuditQuery) (page []keys.AuditEntry, next string, err error) {
+	before, err := parseCursor(auditList, q.Cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	limit := pageSize(q.Limit)
+	text, args := auditSQL(q, before, limit)
+	rows, err := s.engine.Read.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, "", fmt.Errorf("reading the audit: %w", err)
+	}
+	defer closeRows(rows, &err)
+	var last int64
+	for rows.Next() {
+		if len(page) == limit {
+			return page, cursor(auditList, last), nil
+		}
+		var entry keys.AuditEntry
+		if last, entry, err = scanAudit(rows); err != nil {
+			return nil, "", fmt.Errorf("reading the audit: %w", err)
+		}
+		page = append(page, entry)
+	}
+	return page, "", nil
+}
+
+// auditSQL asks for one entry more than the page has, which tells whether
+// there is a next page.
+func auditSQL(q keys.AuditQuery, before int64, limit int) (string, []any) {
+	conditions, args := []string{"n < $1"}, []any{before, limit + 1}
+	for _, c := range []struct {
+		column string
+		value  keys.ID
+	}{{"key_id", q.Key}, {"actor", q.Actor}} {
+		if c.value != "" {
+			args = append(args, string(c.value))
+			conditions = append(conditions, fmt.Sprintf("%s = $%d", c.column, len(args)))
+		}
+	}
+	return `SELECT n, at, actor, action, key_id, ip, before, after FROM audit WHERE ` +
+		strings.Join(conditions, " AND ") + ` ORDER BY n DESC LIMIT $2`, args
+}
+
+func scanAudit(from scanner) (n int64, e keys.AuditEntry, err error) {
+	var (
+		at            int64
+		before, after sql.NullString
+	)
+	if err := from.Scan(&n, &at, &e.Actor, &e.Action, &e.Key, &e.IP, &before, &after); err != nil {
+		return 0, keys.AuditEntry{}, err
+	}
+	e.ID, e.At = auditID(n), fromMilli(at)
+	if before.Valid {
+		e.Before = json.RawMessage(before.String)
+	}
+	if after.Valid {
+		e.After = json.RawMessage(after.String)
+	}
+	return n, e, nil
+}

@@ -1,0 +1,53 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/caddy-keywarden/keywarden/internal/keys"
+)
+
+const findSQL = `SELECT k.id, k.name, k.owner, s.prefix, k.permissions, k.admin, k.standing, k.expires_at, s.ends_at
+	FROM secrets s JOIN keys k ON k.n = s.key_n WHERE s.digest = $1`
+
+// Find implements keys.Store.
+func (s *Store) Find(ctx context.Context, d keys.Digest) (*keys.Identity, error) {
+	var (
+		id                 = keys.Identity{Digest: d}
+		permissions, admin []byte
+		standing           int64
+		expires, ends      sql.NullInt64
+	)
+	err := s.find.QueryRowContext(ctx, d[:]).Scan(
+		&id.ID, &id.Name, &id.Owner, &id.Prefix, &permissions, &admin, &standing, &expires, &ends)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, keys.ErrNoSuchKey
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking up a secret: %w", err)
+	}
+	if err := id.Admin.UnmarshalText(admin); err != nil {
+		return nil, fmt.Errorf("reading key %s: %w", id.ID, err)
+	}
+	if err := json.Unmarshal(permissions, &id.Permissions); err != nil {
+		return nil, fmt.Errorf("reading key %s: %w", id.ID, err)
+	}
+	id.Enabled = standing != standingOff
+	id.ExpiresAt, id.EndsAt = expires.Int64, ends.Int64
+	return &id, nil
+}
+
+// The index of foreign secrets has the same condition.
+const hasForeignSQL = `SELECT EXISTS (SELECT 1 FROM secrets WHERE is_foreign = 1)`
+
+// HasForeign implements keys.Store.
+func (s *Store) HasForeign(ctx context.Context) (bool, error) {
+	var found bool
+	if err := s.engine.Read.QueryRowContext(ctx, hasForeignSQL).Scan(&found); err != nil {
+		return false, fmt.Errorf("looking for secrets of another format: %w", err)
+	}
+	return found, nil
+}

@@ -1,0 +1,63 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/caddy-keywarden/keywarden/internal/keys"
+)
+
+// VersionTable is where the version of the tables is kept.
+const VersionTable = "migrations"
+
+// Migrate brings the tables up to the newest version in migrations, or
+// returns keys.ErrNewerVersion if they are beyond it. The caller sees to it
+// that one process does this at a time.
+func Migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, migrations fs.FS, options ...goose.ProviderOption) error {
+	p, err := provider(db, dialect, migrations, options...)
+	if err != nil {
+		return err
+	}
+	current, target, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the version of the tables: %w", err)
+	}
+	if current > target {
+		return keys.ErrNewerVersion
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrating the tables: %w", err)
+	}
+	return nil
+}
+
+// NewestVersion returns the version to which Migrate brings the tables.
+func NewestVersion(migrations fs.FS) (int64, error) {
+	names, err := fs.Glob(migrations, "*.sql")
+	if err != nil {
+		return 0, fmt.Errorf("listing migrations: %w", err)
+	}
+	var newest int64
+	for _, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			return 0, fmt.Errorf("reading the version of a migration: %w", err)
+		}
+		newest = max(newest, version)
+	}
+	return newest, nil
+}
+
+func provider(db *sql.DB, dialect goose.Dialect, migrations fs.FS, options ...goose.ProviderOption) (*goose.Provider, error) {
+	p, err := goose.NewProvider(dialect, db, migrations, append([]goose.ProviderOption{
+		goose.WithDisableGlobalRegistry(true), goose.WithTableName(VersionTable), goose.WithLogger(goose.NopLogger()),
+	}, options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("reading migrations: %w", err)
+	}
+	return p, nil
+}

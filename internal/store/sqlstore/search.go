@@ -1,0 +1,31 @@
+package sqlstore
+
+import (
+	"strings"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/caddy-keywarden/keywarden/internal/keys"
+)
+
+// separator stands between the fields of a key's searchable text, so that
+// nothing is found across them. Fold removes it from everything else.
+const separator = "\x1f"
+
+// Fold returns text as it is searched: without the difference of letter case
+// (Unicode's full case folding: ß is ss, Σ is σ is ς), and composed, so that
+// é is found whether it was typed as one character or as two.
+func Fold(text string) string {
+	text = strings.ReplaceAll(text, separator, " ")
+	// A Caser may keep state, so it is not shared.
+	return norm.NFC.String(cases.Fold().String(norm.NFC.String(strings.ToValidUTF8(text, "\uFFFD"))))
+}
+
+// searchText is what a key is found by.
+func searchText(k *keys.Key) string {
+	return strings.Join([]string{Fold(k.Name), Fold(k.Prefix), Fold(string(k.ID)), Fold(k.Owner)}, separator)
+}
+
+// Fields takes the searchable text of a key apart again.
+func Fields(text string) []string { return strings.Split(text, separator) }

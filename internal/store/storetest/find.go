@@ -1,0 +1,87 @@
+package storetest
+
+import (
+	"crypto/sha256"
+	"time"
+
+	"github.com/caddy-keywarden/keywarden/internal/keys"
+	"github.com/caddy-keywarden/keywarden/internal/permission"
+)
+
+var findTests = map[string]func(*suite){
+	"an unknown digest is no key":                   findUnknown,
+	"a digest finds all that a decision needs":      findIdentity,
+	"disabled and expired keys are found":           findDisabledAndExpired,
+	"times are found to the millisecond":            findMilliseconds,
+	"an edited key is found as edited":              findEdited,
+	"what has ended in 1970 does not live for ever": findEpoch,
+}
+
+func findUnknown(s *suite) {
+	s.created("a")
+	for _, d := range []keys.Digest{{}, sha256.Sum256(nil), newDigest()} {
+		_, err := s.Find(s.Context(), d)
+		s.mustBe(err, keys.ErrNoSuchKey)
+	}
+}
+
+func findIdentity(s *suite) {
+	set := restricted(s, permission.Grant{API: "b", Access: permission.Read},
+		permission.Grant{API: "a", ByEndpoint: true, Endpoints: []permission.EndpointGrant{{Endpoint: "z", Access: permission.Write}, {Endpoint: "e", Access: permission.None}}})
+	k := s.created("ci", set, owner("team-7"), admin, expires(start.Add(time.Hour)))
+	other := s.created("other")
+	got, err := s.Find(s.Context(), k.Digest)
+	s.must(err)
+	s.equal("identity", got, &keys.Identity{
+		Digest: k.Digest, ID: k.Key.ID, Name: "ci", Owner: "team-7", Prefix: "kw_ci", Permissions: k.Key.Permissions,
+		Admin: permission.Write, Enabled: true, ExpiresAt: start.Add(time.Hour).UnixMilli(),
+	})
+	got, err = s.Find(s.Context(), other.Digest)
+	s.must(err)
+	s.equal("identity of the other key", got, &keys.Identity{
+		Digest: other.Digest, ID: other.Key.ID, Name: "other", Prefix: "kw_other",
+		Permissions: permission.Set{Mode: permission.All}, Enabled: true,
+	})
+}
+
+func findDisabledAndExpired(s *suite) {
+	off := s.created("off", disabled)
+	old := s.created("old", expires(start.Add(-time.Hour)))
+	for k, want := range map[keys.Digest]keys.Status{off.Digest: keys.Disabled, old.Digest: keys.Expired} {
+		got, err := s.Find(s.Context(), k)
+		s.must(err)
+		s.equal("status", got.Status(start.UnixMilli()), want)
+	}
+}
+
+func findMilliseconds(s *suite) {
+	at := start.Add(time.Millisecond + 999*time.Microsecond)
+	k := s.created("a", expires(at))
+	got, err := s.Find(s.Context(), k.Digest)
+	s.must(err)
+	s.equal("expiry", got.ExpiresAt, at.UnixMilli())
+	s.equal("expiry", s.get(k.Key.ID).ExpiresAt, start.Add(time.Millisecond))
+}
+
+func findEdited(s *suite) {
+	k := s.created("a")
+	_, err := s.Update(s.Context(), by(start), k.Key.ID, keys.Guard{}, func(k *keys.Key) error {
+		k.Name, k.Owner, k.Enabled, k.Permissions = "b", "o", false, permission.Set{Mode: permission.ReadOnly}
+		return nil
+	})
+	s.must(err)
+	got, err := s.Find(s.Context(), k.Digest)
+	s.must(err)
+	s.equal("identity", got, &keys.Identity{
+		Digest: k.Digest, ID: k.Key.ID, Name: "b", Owner: "o", Prefix: "kw_a", Permissions: permission.Set{Mode: permission.ReadOnly},
+	})
+}
+
+// An Identity says "never" by 0, which is a time as well.
+func findEpoch(s *suite) {
+	k := s.created("a", expires(time.UnixMilli(0)))
+	got, err := s.Find(s.Context(), k.Digest)
+	s.must(err)
+	s.equal("status", got.Status(start.UnixMilli()), keys.Expired)
+	s.equal("status", s.get(k.Key.ID).Status(start), keys.Expired)
+}
