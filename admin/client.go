@@ -65,7 +65,7 @@ type Answer struct {
 
 // KeyFilter selects keys for List. Zero fields select everything.
 type KeyFilter struct {
-	Owner  *string
+	Owner  string
 	Status string
 	Text   string // found in name, prefix, id or owner
 	API    string
@@ -75,9 +75,7 @@ type KeyFilter struct {
 
 func (f KeyFilter) query() url.Values {
 	q := url.Values{}
-	if f.Owner != nil {
-		q.Set("owner", *f.Owner)
-	}
+	setFilled(q, "owner", f.Owner)
 	setFilled(q, "status", f.Status)
 	setFilled(q, "q", f.Text)
 	setFilled(q, "api", f.API)

@@ -2,7 +2,9 @@ package admin
 
 import (
 	"fmt"
-	"sort"
+	"regexp"
+	"slices"
+	"strings"
 )
 
 const (
@@ -59,8 +61,15 @@ func (f *faults) list() []FieldError {
 	for field, message := range f.byField {
 		out = append(out, FieldError{Field: field, Message: message})
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Field < out[j].Field })
+	slices.SortFunc(out, func(a, b FieldError) int { return strings.Compare(inOrder(a.Field), inOrder(b.Field)) })
 	return out
+}
+
+var index = regexp.MustCompile(`\[(\d+)\]`)
+
+// inOrder makes keys[2] come before keys[10].
+func inOrder(field string) string {
+	return index.ReplaceAllStringFunc(field, func(n string) string { return fmt.Sprintf("%08s", n) })
 }
 
 // invalidError is a request that was understood, and is wrong (422).

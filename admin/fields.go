@@ -101,12 +101,8 @@ func (f *fields) name(path string, v any) string {
 
 // expiry reads a time, to the millisecond, as stores keep it; null is never.
 func (f *fields) expiry(path string, v any) time.Time {
-	given, ok := v.(string)
+	t, ok := parseTime(text(v))
 	if !ok {
-		return time.Time{}
-	}
-	var t time.Time
-	if t.UnmarshalText([]byte(given)) != nil {
 		return time.Time{}
 	}
 	t = t.UTC().Truncate(time.Millisecond)

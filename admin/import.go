@@ -40,7 +40,10 @@ const maxImport = 10_000
 
 // readForeign reads a key of another system.
 func (a *api) readForeign(c *call, fields *fields, path string, item any) keys.New {
-	object, _ := item.(map[string]any)
+	object, ok := item.(map[string]any)
+	if !ok {
+		return keys.New{} // the schema says so
+	}
 	draft := fields.draft(path, object)
 	secret, hasSecret := object["secret"]
 	hash, hasHash := object["sha256"]

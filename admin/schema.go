@@ -166,11 +166,21 @@ func checkInteger(s *huma.Schema, path string, number json.Number, f *faults) {
 	}
 }
 
-// isTime is RFC 3339 as UnmarshalText reads it, which is stricter than
-// time.Parse: that takes a comma for the point and hours of one digit.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
+
+// parseTime reads a time of RFC 3339. Package time alone would take a comma
+// for the point, and hours of one digit (golang.org/issue/54580).
+func parseTime(text string) (time.Time, bool) {
+	if !rfc3339.MatchString(text) {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	return t, err == nil
+}
+
 func isTime(text string) bool {
-	var t time.Time
-	return t.UnmarshalText([]byte(text)) == nil
+	_, ok := parseTime(text)
+	return ok
 }
 
 func enumWords(s *huma.Schema) string {

@@ -79,7 +79,7 @@ type Patch struct {
 	Permissions *Permissions       `json:"permissions,omitempty" doc:"Replaced whole."`
 	Admin       *string            `json:"admin,omitempty" enum:"none,read,write"`
 	Enabled     *bool              `json:"enabled,omitempty"`
-	ExpiresAt   *Expiry            `json:"expires_at,omitempty" doc:"RFC 3339, in the future; null for never."`
+	ExpiresAt   *Expiry            `json:"expires_at,omitempty" nullable:"true" doc:"RFC 3339, in the future, kept to the millisecond; null for never."`
 	Metadata    map[string]*string `json:"metadata,omitempty" doc:"Merged pair by pair: null removes a pair, null for the whole removes all. At most 16 remain."`
 }
 
