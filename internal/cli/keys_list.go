@@ -38,7 +38,7 @@ prints one document, {"data": [...]}, with every key as the API shows it.`,
 		DisableFlagsInUseLine: true,
 	}
 	f := cmd.Flags()
-	f.String("owner", "", "Only keys of this `owner`; \"\" selects those of nobody")
+	f.String("owner", "", "Only keys of this `owner`")
 	f.String("status", "", "Only keys that are `active|disabled|expired`")
 	f.String("query", "", "Only keys with this `text` in name, prefix, id or owner")
 	addJSONFlag(cmd)
@@ -69,9 +69,11 @@ func (i *invocation) filter() (admin.KeyFilter, error) {
 	if err := errors.Join(ownerErr, statusErr, textErr); err != nil {
 		return admin.KeyFilter{}, usagef("%v", err)
 	}
-	filter := admin.KeyFilter{Status: status, Text: text, Limit: pageSize}
-	if f.Changed("owner") {
-		filter.Owner = &owner
+	filter := admin.KeyFilter{Owner: owner, Status: status, Text: text, Limit: pageSize}
+	if f.Changed("owner") && owner == "" {
+		// The API takes it for no filter at all: an empty variable of a script
+		// must not list everybody's keys.
+		return admin.KeyFilter{}, usagef("--owner: expected an owner")
 	}
 	if f.Changed("status") && status != "active" && status != "disabled" && status != "expired" {
 		return admin.KeyFilter{}, usagef("--status %s: expected active, disabled or expired", status)

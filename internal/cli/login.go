@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -145,7 +146,7 @@ func (i *invocation) loginHere(ctx context.Context, config, adapter, address str
 	if err != nil || kept {
 		return err
 	}
-	return i.makeLogin(ctx, gateway, file, address)
+	return i.makeLogin(ctx, gateway, file, address, config)
 }
 
 // keepLogin reports whether the saved key works at the gateway. Its store is
@@ -173,7 +174,7 @@ func (i *invocation) keepLogin(ctx context.Context, gateway Gateway, file *crede
 	return true, nil
 }
 
-func (i *invocation) makeLogin(ctx context.Context, gateway Gateway, file *credentials, address string) error {
+func (i *invocation) makeLogin(ctx context.Context, gateway Gateway, file *credentials, address, config string) error {
 	host, err := i.Hostname()
 	if err != nil {
 		return fmt.Errorf("naming the key after this machine: %w", err)
@@ -186,11 +187,32 @@ func (i *invocation) makeLogin(ctx context.Context, gateway Gateway, file *crede
 	if err != nil {
 		return err
 	}
+	if err := i.tryKey(ctx, address, secret); err != nil {
+		return fmt.Errorf("not logged in: an admin key was made in the store that %s names, but the gateway at %s uses another one (%w); a relative path counts from the working directory: run this in the gateway's", config, address, err)
+	}
 	if err := file.save(saved{Address: address, Key: secret}); err != nil {
 		return fmt.Errorf("%w; an admin key named %q was made all the same: delete it when you can log in", err, name)
 	}
 	i.note("Made the admin key %q and logged in at %s. Saved in %s.", name, address, file.path)
 	i.warnOverruled(address)
+	return nil
+}
+
+// tryKey shows a new key to the gateway. It fails where the gateway runs and
+// does not know it; one that does not answer may not have been started yet.
+func (i *invocation) tryKey(ctx context.Context, address, secret string) error {
+	client, err := admin.NewClient(address, secret)
+	if err != nil {
+		return err
+	}
+	_, _, err = client.Whoami(ctx)
+	var refused *admin.Problem
+	switch {
+	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized:
+		return errors.New("it says " + refused.Code)
+	case err != nil:
+		i.note("Warning: the gateway does not answer as it should, so the key could not be tried: %s", explain(err))
+	}
 	return nil
 }
 

@@ -89,6 +89,11 @@ func explainCause(err error) string {
 		return printableLines(err.Error())
 	}
 	var b strings.Builder
+	// What the command was about, which stands before the API's words.
+	before, _ := strings.CutSuffix(err.Error(), refused.Error())
+	if before != err.Error() {
+		b.WriteString(printable(before))
+	}
 	b.WriteString(printable(headline(refused)))
 	for _, e := range refused.Errors {
 		b.WriteString("\n  ")
