@@ -2,8 +2,29 @@
 package main
 
 import (
+	"context"
+
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	"github.com/caddy-keywarden/keywarden/caddymodule"
+	"github.com/caddy-keywarden/keywarden/internal/cli"
 )
 
-func main() { caddycmd.Main() }
+func main() {
+	if caddy.CustomBinaryName == "" {
+		caddy.CustomBinaryName = "keywarden"
+	}
+	cli.Register(cli.Options{OpenGateway: openGateway})
+	caddycmd.Main()
+}
+
+// openGateway is caddymodule's, with an error that is no Gateway.
+func openGateway(ctx context.Context, file, adapter string) (cli.Gateway, error) {
+	g, err := caddymodule.OpenGateway(ctx, file, adapter)
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}

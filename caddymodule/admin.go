@@ -1,0 +1,119 @@
+package caddymodule
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-keywarden/keywarden/admin"
+	"github.com/caddy-keywarden/keywarden/config"
+	"github.com/caddy-keywarden/keywarden/internal/gate"
+	"github.com/caddy-keywarden/keywarden/internal/keys"
+)
+
+// Admin is the handler api_key_admin: the admin API under /v1, its
+// documentation and its health. It answers every request itself.
+type Admin struct {
+	app     *App
+	log     *zap.Logger
+	slog    *slog.Logger
+	handler atomic.Pointer[http.Handler]
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Admin) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.api_key_admin", New: func() caddy.Module { return new(Admin) }}
+}
+
+// Provision finds the app, which makes the handler at its start.
+func (a *Admin) Provision(ctx caddy.Context) error {
+	a.log, a.slog = ctx.Logger(), ctx.Slogger()
+	app, err := ctx.App(appName)
+	if err != nil {
+		return fmt.Errorf("loading the %s app: %w", appName, err)
+	}
+	a.app = app.(*App)
+	a.app.admins = append(a.app.admins, a)
+	a.app.redactor.add(adminCredentials())
+	a.app.redactor.wrapServers(ctx, a.log)
+	return nil
+}
+
+// adminCredentials are where admin keys are presented: the contract's
+// defaults, whatever the gateways of the configuration take.
+func adminCredentials() gate.Credentials {
+	c := config.DefaultCredentials()
+	return gate.Credentials{Bearer: c.Bearer, Headers: c.Headers}
+}
+
+// open makes the admin API; the app calls it at its start.
+func (a *Admin) open(e *engine, catalog *gate.Catalog) error {
+	settings := a.app.settings
+	handler, err := admin.New(admin.Options{
+		Store:         e.store,
+		Authenticator: gate.NewAuthenticator(adminCredentials(), settings.KeyPrefix, e.lookup),
+		Catalog:       func() *gate.Catalog { return catalog },
+		KeyPrefix:     settings.KeyPrefix,
+		ConfigAdmin:   configAdmin(settings.AdminKey),
+		Ready:         e.ready,
+		Logger:        a.slog,
+		ClientIP:      clientIP,
+		Version:       version(),
+	})
+	if err != nil {
+		return err
+	}
+	a.handler.Store(&handler)
+	return nil
+}
+
+// configAdmin returns the digest of the admin key of the configuration, nil
+// for none.
+func configAdmin(text string) *keys.Digest {
+	if text == "" {
+		return nil
+	}
+	secret, err := keys.ForeignSecret(text)
+	if err != nil { // checked when the app was provisioned
+		return nil
+	}
+	digest := secret.Digest()
+	return &digest
+}
+
+// clientIP is the caller's address as Caddy judges it, trusted proxies and all.
+func clientIP(r *http.Request) string {
+	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	return ip
+}
+
+// version is what Caddy calls this binary.
+func version() string {
+	simple, _ := caddy.Version()
+	return simple
+}
+
+// ServeHTTP answers as the admin API.
+func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	e := a.app.ready(r.Context())
+	if e == nil || !e.calls.enter() {
+		unavailable := gate.Decision{}
+		unavailable.WriteTo(w, "admin")
+		return nil
+	}
+	defer e.calls.leave()
+	(*a.handler.Load()).ServeHTTP(w, r)
+	return nil
+}
+
+var (
+	_ caddy.Provisioner           = (*Admin)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Admin)(nil)
+	_ caddyfile.Unmarshaler       = (*Admin)(nil)
+)
