@@ -248,7 +248,9 @@ func (s *site) want(status int, method, target string, edit ...func(*http.Reques
 }
 
 func header(name, value string) func(*http.Request) {
-	return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = append(r.Header[http.CanonicalHeaderKey(name)], value) }
+	return func(r *http.Request) {
+		r.Header[http.CanonicalHeaderKey(name)] = append(r.Header[http.CanonicalHeaderKey(name)], value)
+	}
 }
 
 func bearer(secret string) func(*http.Request) { return header("Authorization", "Bearer "+secret) }
