@@ -65,6 +65,7 @@ type exactNode struct {
 	capture  *exactNode
 	bare     *claim
 	any      *claim
+	beyond   *union // the nodes below, made when asked for
 }
 
 // exactSegments are the segments of p, and whether it takes anything after.
@@ -144,37 +145,74 @@ func (n *exactNode) overlap(segments []string, i, capture int, takesAny bool) *c
 }
 
 // overlapCapture goes on where the other pattern captures: any literal there
-// makes both of them more specific than the other in one segment.
+// makes each of the two more specific than the other in one segment.
 func (n *exactNode) overlapCapture(segments []string, i int, takesAny bool) *claim {
-	for s, child := range n.literals {
-		if s == "" {
-			continue
-		}
-		if other := child.meet(segments[i:], takesAny); other != nil {
-			return other
+	if n.beyond == nil {
+		n.beyond = &union{}
+		for s, child := range n.literals {
+			if s != "" {
+				n.beyond.add(child)
+			}
 		}
 	}
-	return nil
+	return n.beyond.meet(segments[i:], takesAny)
 }
 
-// meet finds below n any claim that overlaps the given segments.
-func (n *exactNode) meet(segments []string, takesAny bool) *claim {
-	for _, s := range segments {
-		if n.any != nil {
-			return n.any
+// union is several nodes as if they were one. It is made when first asked for,
+// level by level, so that asking for many patterns costs no more than one look
+// at every node.
+type union struct {
+	nodes    []*exactNode
+	bare     *claim
+	any      *claim
+	literals map[string]*union
+}
+
+func (u *union) add(n *exactNode) {
+	u.nodes = append(u.nodes, n)
+	if n.bare != nil {
+		u.bare = n.bare
+	}
+	if n.any != nil {
+		u.any = n.any
+	}
+}
+
+func (u *union) literal(segment string) *union {
+	if u.literals == nil {
+		u.literals = make(map[string]*union)
+		for _, n := range u.nodes {
+			for s, child := range n.literals {
+				if u.literals[s] == nil {
+					u.literals[s] = &union{}
+				}
+				u.literals[s].add(child)
+			}
 		}
-		if n = n.literals[s]; n == nil {
+	}
+	return u.literals[segment]
+}
+
+// meet finds at or below u any claim that overlaps the given segments.
+func (u *union) meet(segments []string, takesAny bool) *claim {
+	for _, s := range segments {
+		if u.any != nil {
+			return u.any
+		}
+		if u = u.literal(s); u == nil {
 			return nil
 		}
 	}
 	if !takesAny {
-		return n.bare
+		return u.bare
 	}
-	if n.any != nil {
-		return n.any
+	if u.any != nil {
+		return u.any
 	}
-	for _, child := range n.literals {
-		return child.anyClaim()
+	for _, n := range u.nodes {
+		for _, child := range n.literals {
+			return child.anyClaim()
+		}
 	}
 	return nil
 }

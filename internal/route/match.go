@@ -111,7 +111,7 @@ func (c *candidates) add(found *claim, exact bool) {
 	switch {
 	case exact && c.exact == nil:
 		c.exact = found // the walk visits the most specific first
-	case exact:
+	case exact || found.api == nil: // broader than the first, or demands nothing
 	case c.n == len(c.loose):
 		c.full = true
 	default:
@@ -134,9 +134,6 @@ func (c *claim) target(text string) (Target, bool) {
 // false where they are too many to be judged.
 func (m *Match) addLoose(found *candidates, text string) bool {
 	for _, c := range found.loose[:found.n] {
-		if c.api == nil {
-			continue // public: demands nothing
-		}
 		if r := compareLoosely(c.pattern, found.exact.pattern); r == equal || r == broader {
 			continue // the exact one was declared beside or within it on purpose
 		}
@@ -171,7 +168,7 @@ func (m *Match) addTarget(t Target) bool {
 
 // judge sets the access that is needed: the highest that one of the targets
 // asks for.
-func (m *Match) judge(method string, p *path, upgrade Upgrade) {
+func (m *Match) judge(method string, p *requestPath, upgrade Upgrade) {
 	m.Access, m.Body = m.API.access(method, p, upgrade)
 	for _, t := range m.Also() {
 		if t.API == m.API {
@@ -187,7 +184,7 @@ func (m *Match) judge(method string, p *path, upgrade Upgrade) {
 
 // access returns what the method and the rules ask for, and whether the body
 // has a say.
-func (a *API) access(method string, p *path, upgrade Upgrade) (permission.Access, bool) {
+func (a *API) access(method string, p *requestPath, upgrade Upgrade) (permission.Access, bool) {
 	switch {
 	case upgrade != NoUpgrade || !a.byBody():
 		// A WebSocket carries its operations later: the upgrade itself is judged.

@@ -100,7 +100,7 @@ func (r *compiledRule) names(method string) bool {
 // An upgrade is judged twice: as WEBSOCKET, and as the plain request that it
 // still is for an upstream that ignores the upgrade. So a rule
 // "write GET /a" can't be slipped past with an Upgrade header.
-func (s *ruleSet) access(method string, p *path, upgrade Upgrade) permission.Access {
+func (s *ruleSet) access(method string, p *requestPath, upgrade Upgrade) permission.Access {
 	if upgrade == NoUpgrade {
 		return s.judge(method, p, readsByDefault(method), false)
 	}
@@ -115,7 +115,7 @@ func (s *ruleSet) access(method string, p *path, upgrade Upgrade) permission.Acc
 // some rule matches, and every matching write rule has a read rule that
 // matches and is strictly more specific. So write wins ties, and wins against
 // a rule that is neither more nor less specific.
-func (s *ruleSet) judge(method string, p *path, granted, mustName bool) permission.Access {
+func (s *ruleSet) judge(method string, p *requestPath, granted, mustName bool) permission.Access {
 	if len(s.rules) > 0 {
 		var reads readRules
 		s.patterns.walk(p, func(l *leaf, exact bool) bool {

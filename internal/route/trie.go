@@ -42,16 +42,16 @@ func (n *node) grow(literal string, capture bool) *node {
 	return child
 }
 
-// path is a request's path, prepared for walks.
-type path struct {
+// requestPath is a request's path, prepared for walks.
+type requestPath struct {
 	text  string
 	bare  string // text without one trailing slash
 	slash bool   // whether there was one
 	plain bool   // whether folding leaves it alone
 }
 
-func newPath(text string) path {
-	p := path{text: text, bare: text, plain: plain(text)}
+func newPath(text string) requestPath {
+	p := requestPath{text: text, bare: text, plain: plain(text)}
 	if text != "" && text[len(text)-1] == '/' {
 		p.bare, p.slash = text[:len(text)-1], true
 	}
@@ -62,11 +62,11 @@ func newPath(text string) path {
 // case, and with a trailing slash more or less. exact says whether it matches
 // as it stands. A more specific pattern comes before a broader one. The walk
 // ends when visit returns false.
-func (n *node) walk(p *path, visit func(l *leaf, exact bool) bool) {
+func (n *node) walk(p *requestPath, visit func(l *leaf, exact bool) bool) {
 	n.step(p, p.bare, visit)
 }
 
-func (n *node) step(p *path, rest string, visit func(*leaf, bool) bool) bool {
+func (n *node) step(p *requestPath, rest string, visit func(*leaf, bool) bool) bool {
 	if rest == "" {
 		return n.visit(p, endsBare, !p.slash, visit) && n.visit(p, endsSlash, p.slash, visit) && n.visit(p, endsAny, p.slash, visit)
 	}
@@ -95,7 +95,7 @@ func (n *node) literal(segment string, plain bool) *node {
 	return n.literals[string(folded)]
 }
 
-func (n *node) visit(p *path, end ending, slashFits bool, visit func(*leaf, bool) bool) bool {
+func (n *node) visit(p *requestPath, end ending, slashFits bool, visit func(*leaf, bool) bool) bool {
 	leaves := n.leaves[end]
 	for i := range leaves {
 		l := &leaves[i]
