@@ -151,10 +151,14 @@ func (h *Auth) refuse(w http.ResponseWriter, r *http.Request, d *gate.Decision, 
 	// the answer first, or never sends, would wait for ever. Full-duplex mode
 	// is no way out: reading the rest after the answer panics in Go 1.26
 	// ("invalid concurrent Body.Read call").
-	if unread && r.ProtoMajor == 1 {
+	closing := unread && r.ProtoMajor == 1
+	if closing {
 		w.Header().Set("Connection", "close")
 	}
 	d.WriteTo(w, h.realm)
+	if closing {
+		linger(w, r)
+	}
 	return nil
 }
 

@@ -15,10 +15,11 @@ func TestBodiesArriveByteForByte(t *testing.T) {
 	key := g.Create(nil)
 	var form bytes.Buffer
 	parts := multipart.NewWriter(&form)
-	for name, value := range map[string]string{
-		"operations": `{"query":"mutation($f:Upload!){up(f:$f)}","variables":{"f":null}}`, "map": `{"0":["variables.f"]}`,
+	// In this order, which the GraphQL multipart request specification asks for.
+	for _, field := range [][2]string{
+		{"operations", `{"query":"mutation($f:Upload!){up(f:$f)}","variables":{"f":null}}`}, {"map", `{"0":["variables.f"]}`}, {"0", "the file"},
 	} {
-		if err := parts.WriteField(name, value); err != nil {
+		if err := parts.WriteField(field[0], field[1]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -103,5 +104,19 @@ func TestRefusalComesBeforeTheBody(t *testing.T) {
 	for _, expect := range []string{"", "Expect: 100-continue\r\n"} {
 		Expect(t, g.Raw(head+expect+"\r\n"), http.StatusUnauthorized, "missing_key")
 		Expect(t, g.Raw(head+expect+"X-API-Key: "+reader.Secret+"\r\n\r\n"), http.StatusForbidden, "insufficient_access")
+	}
+}
+
+// A connection that is closed while the client still sends is reset, and a
+// reset can take the answer away from the client.
+func TestRefusalReachesAClientThatIsStillSending(t *testing.T) {
+	g, _ := start(t)
+	reader := g.Create(map[string]any{"permissions": map[string]any{"mode": "read_only"}})
+	big := `{"query":"{a}","x":"` + strings.Repeat("x", 2<<20) + `"}`
+	json := Header{"Content-Type", "application/json"}
+	for range 20 {
+		Expect(t, g.Call("POST", "/graphql", big, json), http.StatusUnauthorized, "missing_key")
+		Expect(t, g.Call("POST", "/graphql", big, json, Bearer(reader.Secret)), http.StatusRequestEntityTooLarge, "body_too_large")
+		Expect(t, g.Call("POST", "/rest/users", big, json, Bearer(reader.Secret)), http.StatusForbidden, "insufficient_access")
 	}
 }
