@@ -9,6 +9,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+
+	"github.com/caddy-keywarden/keywarden/internal/problem"
 )
 
 // The docs page shows the OpenAPI document with Swagger UI 5.35.0
@@ -24,10 +27,12 @@ var docsFiles embed.FS
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// asset is a file of the docs page, as it is and compressed.
+// asset is a file of the docs page, as it is or compressed.
 type asset struct {
 	media           string
 	plain, gzipText []byte
+	// inflated returns the file for the few clients that don't take gzip.
+	inflated func() ([]byte, error)
 }
 
 // routeDocs puts the docs page and the document on their paths. Neither needs
@@ -56,6 +61,7 @@ func readAsset(file string) (*asset, error) {
 	if out.gzipText, err = docsFiles.ReadFile("docs/" + file + ".gz"); err != nil {
 		return nil, err
 	}
+	out.inflated = sync.OnceValues(func() ([]byte, error) { return inflate(out.gzipText) })
 	return out, nil
 }
 
@@ -70,21 +76,20 @@ func mediaOf(file string) string {
 }
 
 func (f *asset) serve(w http.ResponseWriter, r *http.Request, _ captured) {
+	body, encoding, err := f.choose(r)
+	if err != nil { // the program itself is damaged
+		problem.Write(w, errDamaged.Problem)
+		return
+	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", docsPolicy)
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Content-Type", f.media)
-	body := f.plain
-	if f.gzipText != nil {
-		h.Set("Vary", "Accept-Encoding")
-		body = f.gzipText
-		if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-			h.Set("Content-Encoding", "gzip")
-		} else if plain, err := inflate(body); err == nil {
-			body = plain
-		}
+	h.Set("Vary", "Accept-Encoding")
+	if encoding != "" {
+		h.Set("Content-Encoding", encoding)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
@@ -94,7 +99,30 @@ func (f *asset) serve(w http.ResponseWriter, r *http.Request, _ captured) {
 	}
 }
 
-// inflate is for the few clients that don't take gzip.
+// choose returns the file as the client takes it, and its encoding.
+func (f *asset) choose(r *http.Request) (body []byte, encoding string, err error) {
+	switch {
+	case f.gzipText == nil:
+		return f.plain, "", nil
+	case takesGzip(r.Header.Get("Accept-Encoding")):
+		return f.gzipText, "gzip", nil
+	}
+	body, err = f.inflated()
+	return body, "", err
+}
+
+// takesGzip reports whether a client says that it takes gzip.
+func takesGzip(accepted string) bool {
+	for item := range strings.SplitSeq(accepted, ",") {
+		coding, quality, _ := strings.Cut(strings.ReplaceAll(item, " ", ""), ";")
+		if strings.EqualFold(coding, "gzip") {
+			weight, err := strconv.ParseFloat(strings.TrimPrefix(quality, "q="), 64)
+			return quality == "" || err == nil && weight > 0
+		}
+	}
+	return false
+}
+
 func inflate(compressed []byte) ([]byte, error) {
 	reader, err := gzip.NewReader(bytes.NewReader(compressed))
 	if err != nil {

@@ -140,6 +140,9 @@ func (o *operation) describeErrors(registry huma.Registry, out *huma.Operation) 
 		note(http.StatusRequestEntityTooLarge, gate.BodyTooLarge.Code())
 		note(errNotJSON.Status, errNotJSON.Code)
 	}
+	if strings.Contains(o.path, "{") { // a segment that can't be decoded
+		note(errNoSuchPath.Status, errNoSuchPath.Code)
+	}
 	for _, refused := range o.errors {
 		note(refused.Status, refused.Code)
 	}

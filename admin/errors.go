@@ -44,6 +44,8 @@ var (
 		"the key store can't be asked at the moment; nothing was changed; try again shortly")
 	errNotReady = refuse(http.StatusServiceUnavailable, "not_ready", "Not ready",
 		"the key store can't be reached, or the change feed is cut")
+	errDamaged = refuse(http.StatusInternalServerError, "damaged", "Damaged program",
+		"a file of the docs page can't be read from the program; install it again")
 )
 
 func methodNotAllowed(allow []string) *refusal {

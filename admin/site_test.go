@@ -24,14 +24,15 @@ import (
 // site is the admin API over a real store, a real look-up and the catalogue
 // of a small configuration.
 type site struct {
-	t       testing.TB
-	server  *httptest.Server
-	store   keys.Store
-	gate    *gate.Gate
-	lookup  atomic.Pointer[gate.Lookup] // made after the store, whose commits it hears of
-	clock   atomic.Int64                // Unix milliseconds; does not move by itself
-	admin   string                      // secret of a stored key with admin write
-	adminID keys.ID
+	t        testing.TB
+	server   *httptest.Server
+	store    keys.Store
+	gate     *gate.Gate
+	lookup   atomic.Pointer[gate.Lookup] // made after the store, whose commits it hears of
+	clock    atomic.Int64                // Unix milliseconds; does not move by itself
+	admin    string                      // secret of a stored key with admin write
+	adminID  keys.ID
+	document document // that every answer is held against
 }
 
 // theTime is when every site begins.
@@ -58,6 +59,7 @@ func newSite(t testing.TB, change ...func(*admin.Options)) *site {
 	}
 	s.server = httptest.NewServer(handler)
 	t.Cleanup(s.server.Close)
+	s.document = document(s.do("GET", "/v1/openapi.json", "").want(200).tree)
 	s.admin, s.adminID = s.seed("root", permission.Set{}, permission.Write)
 	return s
 }
@@ -193,6 +195,9 @@ func (s *site) send(r *http.Request) response {
 	}
 	if got := answer.Header.Get("X-Content-Type-Options"); got != "nosniff" {
 		s.t.Errorf("%s %s: X-Content-Type-Options is %q", r.Method, r.URL, got)
+	}
+	if s.document != nil {
+		s.document.holdAgainst(s.t, r.Method, r.URL.EscapedPath(), out)
 	}
 	return out
 }
