@@ -26,6 +26,9 @@ func multipartOperations(body []byte, boundary string) ([]byte, error) {
 	if !bytes.HasPrefix(body, append(delimiter, "\r\n"...)) {
 		return nil, unreadable("the multipart body does not begin with its boundary")
 	}
+	if !endsParts(body, boundary) {
+		return nil, unreadable("the multipart body does not end with its boundary")
+	}
 	reader := multipart.NewReader(bytes.NewReader(body), boundary)
 	operations, err := nextField(reader, "operations")
 	if err != nil {
@@ -49,6 +52,13 @@ func multipartOperations(body []byte, boundary string) ([]byte, error) {
 		return nil, unreadable("the multipart body has its boundary inside a part")
 	}
 	return operations, nil
+}
+
+// endsParts reports whether a multipart body ends with the closing boundary.
+// The reader of package multipart reports io.EOF also where a part's header is
+// cut off.
+func endsParts(body []byte, boundary string) bool {
+	return bytes.HasSuffix(bytes.TrimSuffix(body, []byte("\r\n")), []byte("\r\n--"+boundary+"--"))
 }
 
 // nextField reads a part that must be the plain field of the given name.

@@ -150,8 +150,10 @@ func isMethodParameter(name string) bool {
 	return rest == "" || rest[0] == '['
 }
 
+// hasMethodPart is strict: a part whose name can't be read in one way only
+// counts as the parameter.
 func hasMethodPart(body []byte, boundary string) bool {
-	if boundary == "" {
+	if boundary == "" || !endsParts(body, boundary) {
 		return true
 	}
 	parts := multipart.NewReader(bytes.NewReader(body), boundary)
@@ -160,7 +162,11 @@ func hasMethodPart(body []byte, boundary string) bool {
 		if errors.Is(err, io.EOF) {
 			return false
 		}
-		if err != nil || isMethodParameter(part.FormName()) {
+		if err != nil || len(part.Header["Content-Disposition"]) != 1 {
+			return true
+		}
+		_, params, err := mime.ParseMediaType(part.Header["Content-Disposition"][0])
+		if err != nil || params["name"] == "" || isMethodParameter(params["name"]) {
 			return true
 		}
 	}
