@@ -114,6 +114,9 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		h.introduce(r, &d)
 	}
 	if !d.Allowed() {
+		// Directives that run on the way back, such as log_append, need not
+		// see what the access log does not show.
+		h.strip(r)
 		// The gate puts another body in the place of one that it has read.
 		return h.refuse(w, r, &d, r.ContentLength != 0 && r.Body == unjudged)
 	}
@@ -166,6 +169,9 @@ func (h *Auth) refuse(w http.ResponseWriter, r *http.Request, d *gate.Decision, 
 // php_fastcgi sends that on as REQUEST_URI, and an error route starts with it.
 func (h *Auth) strip(r *http.Request) {
 	g := h.gate.Load()
+	if g == nil { // the start failed
+		return
+	}
 	g.Strip(r)
 	if h.Credentials == nil || len(h.Credentials.Queries) == 0 {
 		return

@@ -128,6 +128,7 @@ func newSite(t *testing.T, global, directives string) *site {
 	s := &site{t: t, dir: t.TempDir(), address: freeAddress(t), upstream: newUpstream(t)}
 	t.Setenv("DIR", s.dir)
 	t.Setenv("ADDRESS", s.address)
+	t.Setenv("ADDRESS_PORT", s.address[strings.LastIndexByte(s.address, ':')+1:])
 	t.Setenv("UPSTREAM", strings.TrimPrefix(s.upstream.URL, "http://"))
 	t.Cleanup(func() {
 		if err := caddy.Stop(); err != nil {
