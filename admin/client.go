@@ -18,8 +18,10 @@ import (
 )
 
 const (
-	// clientTimeout bounds a whole call, the answer's body included.
-	clientTimeout = 30 * time.Second
+	// clientTimeout bounds a whole call, the answer's body included. It is a
+	// little longer than the API gives itself: who hangs up first never learns
+	// whether the change was made.
+	clientTimeout = maxTime + 5*time.Second
 	// maxAnswer bounds what is read of an answer: an import of 10 000 keys
 	// with all their metadata fits, an endless answer does not fill memory.
 	maxAnswer = 128 << 20

@@ -55,6 +55,8 @@ type program struct {
 	Options
 	// exit turns the error of a command into what the process ends with.
 	exit func(*cobra.Command, *statusError) error
+	// batchKeys is how many keys an import sends at a time.
+	batchKeys int
 }
 
 func newProgram(o Options, exit func(*cobra.Command, *statusError) error) *program {
@@ -67,7 +69,7 @@ func newProgram(o Options, exit func(*cobra.Command, *statusError) error) *progr
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &program{Options: o, exit: exit}
+	return &program{Options: o, exit: exit, batchKeys: maxBatchKeys}
 }
 
 func (p *program) commands() []command {

@@ -96,6 +96,7 @@ type console struct {
 	env     map[string]string
 	stdin   io.Reader
 	options Options
+	batch   int // how many keys an import sends at a time; 0: the usual
 }
 
 // newConsole returns a shell in which nobody has logged in anywhere.
@@ -141,6 +142,9 @@ func (c *console) execute(ctx context.Context, out, errs io.Writer, args ...stri
 	o := c.options
 	o.Getenv = func(name string) string { return c.env[name] }
 	p := newProgram(o, func(_ *cobra.Command, err *statusError) error { return err })
+	if c.batch > 0 {
+		p.batchKeys = c.batch
+	}
 	root := &cobra.Command{Use: "keywarden", SilenceUsage: true} // as Caddy's
 	for _, command := range p.commands() {
 		cmd := &cobra.Command{Use: command.name + " " + command.usage, Short: command.short, Long: command.long}

@@ -156,9 +156,9 @@ type batch struct {
 	bytes int
 }
 
-// batches calls send with the keys of the file, as many at a time as a call
-// can carry.
-func batches(r io.Reader, send func(*batch) error) error {
+// batches calls send with the keys of the file, at most limit at a time, and
+// not more than a call can carry.
+func batches(r io.Reader, limit int, send func(*batch) error) error {
 	l, b := newLines(r), &batch{}
 	for {
 		err := l.next()
@@ -171,7 +171,7 @@ func batches(r io.Reader, send func(*batch) error) error {
 		if err != nil {
 			return fmt.Errorf("line %d: %w", l.number, err)
 		}
-		if len(b.keys) == maxBatchKeys || b.bytes+len(l.text)+1 > maxBatchBytes {
+		if len(b.keys) == limit || b.bytes+len(l.text)+1 > maxBatchBytes {
 			if err := send(b); err != nil {
 				return err
 			}

@@ -26,7 +26,7 @@ func TestBomCrlfEmptyLinesAndAMissingLastLineFeedAreFine(t *testing.T) {
 		t.Fatalf("got %d, %v; want 3 keys", n, err)
 	}
 	var numbers []int
-	err := batches(strings.NewReader(file), func(b *batch) error {
+	err := batches(strings.NewReader(file), maxBatchKeys, func(b *batch) error {
 		numbers = append(numbers, b.lines...)
 		if string(b.keys[0]) != line(1) {
 			t.Errorf("the first key is sent as %q", b.keys[0])
@@ -89,7 +89,7 @@ func (e *endless) Read(p []byte) (int, error) {
 }
 
 func TestAHugeLineIsNotHeldInMemory(t *testing.T) {
-	l := newLines(&endless{1 << 30})
+	l := newLines(&endless{256 << 20})
 	if err := l.next(); !errors.Is(err, errLongLine) {
 		t.Fatalf("got %v", err)
 	}
@@ -121,7 +121,7 @@ func TestBatchesCarryEveryKeyOnceInOrderWithinTheBounds(t *testing.T) {
 			fmt.Fprintf(&file, "{\"k\":%d,\"pad\":%q}\n", i, strings.Repeat("x", pad))
 		}
 		next := 0
-		err := batches(&file, func(b *batch) error {
+		err := batches(&file, maxBatchKeys, func(b *batch) error {
 			size := len(`{"keys":[]}`)
 			for i, key := range b.keys {
 				size += len(key) + 1

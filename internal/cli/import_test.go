@@ -72,16 +72,17 @@ func manyLines(n int) string {
 
 func TestALongFileGoesInPartsAndSaysHowFarItCame(t *testing.T) {
 	c := newGateway(t).console(t)
-	c.ok("keys", "import", importFile(t, line(10_005)))
-	path := importFile(t, strings.TrimSuffix(manyLines(10_010), "\n"))
-	r := c.fails(1, "line 10006: secret: is known already", "keys", "import", path)
-	for _, want := range []string{"Imported 10000 of 10010 keys.", "The 10000 keys up to line 10000 are imported", "tail -n +10001 '" + path + "' | keywarden keys import -"} {
+	c.batch = 100
+	c.ok("keys", "import", importFile(t, line(105)))
+	path := importFile(t, strings.TrimSuffix(manyLines(110), "\n"))
+	r := c.fails(1, "line 106: secret: is known already", "keys", "import", path)
+	for _, want := range []string{"Imported 100 of 110 keys.", "The 100 keys up to line 100 are imported", "tail -n +101 '" + path + "' | keywarden keys import -"} {
 		if !strings.Contains(r.err, want) {
 			t.Errorf("%s\nlacks %q", r.err, want)
 		}
 	}
-	rest := strings.Join(strings.SplitAfter(manyLines(10_010), "\n")[10_000:], "")
-	rest = strings.Replace(rest, line(10_005)+"\n", "", 1)
+	rest := strings.Join(strings.SplitAfter(manyLines(110), "\n")[100:], "")
+	rest = strings.Replace(rest, line(105)+"\n", "", 1)
 	r = c.types(rest).ok("keys", "import", "-", "--json")
 	var answer admin.ImportAnswer
 	c.decode(r.out, &answer)
@@ -92,13 +93,26 @@ func TestALongFileGoesInPartsAndSaysHowFarItCame(t *testing.T) {
 
 func TestJSONOfAnImportIsOneDocument(t *testing.T) {
 	c := newGateway(t).console(t)
-	var answer admin.ImportAnswer
-	c.decode(c.types(manyLines(10_001)).ok("keys", "import", "-", "--json").out, &answer)
-	if len(answer.Data) != 10_001 {
-		t.Errorf("got %d keys", len(answer.Data))
+	c.batch = 100
+	for lines, want := range map[string]int{manyLines(301): 301, "\n\n": 0} {
+		r := c.types(lines).ok("keys", "import", "-", "--json")
+		var answer admin.ImportAnswer
+		c.decode(r.out, &answer)
+		if len(answer.Data) != want || strings.Count(r.out, "\n") != 1 {
+			t.Errorf("got %d keys in %.40q", len(answer.Data), r.out)
+		}
 	}
-	if r := c.types("\n\n").ok("keys", "import", "-", "--json"); r.out != "{\"data\":[]}\n" {
-		t.Errorf("an empty file: %q", r.out)
+}
+
+func TestJSONOfAFailedImportTellsWhatWasImported(t *testing.T) {
+	c := newGateway(t).console(t)
+	c.batch = 10
+	c.ok("keys", "import", importFile(t, line(15)))
+	r := c.types(manyLines(20)).run("keys", "import", "-", "--json")
+	var answer admin.ImportAnswer
+	c.decode(r.out, &answer)
+	if r.status != 1 || len(answer.Data) != 10 || !strings.Contains(r.err, "begins at line 11.") {
+		t.Errorf("status %d, %d keys: %s", r.status, len(answer.Data), r.err)
 	}
 }
 

@@ -56,7 +56,7 @@ func runImport(ctx context.Context, i *invocation) (err error) {
 		return fmt.Errorf("reading %s again: %w", i.args[0], err)
 	}
 	job := &importJob{invocation: i, client: client, total: total, before: `{"data":[`}
-	if err := batches(file, func(b *batch) error { return job.send(ctx, b) }); err != nil {
+	if err := batches(file, i.batchKeys, func(b *batch) error { return job.send(ctx, b) }); err != nil {
 		if job.done > 0 {
 			err = errors.Join(err, job.closeJSON())
 		}
