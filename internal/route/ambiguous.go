@@ -53,35 +53,47 @@ func escapedFault(raw string) string {
 	}
 }
 
+// suspect marks the ASCII characters that may be a fault, and all bytes of
+// other ones: an ordinary path is one look-up a byte.
+var suspect = func() (marked [256]bool) {
+	for c := range marked {
+		marked[c] = c < ' ' || c >= 0x7f || strings.ContainsRune(`/\#?;%`, rune(c))
+	}
+	return marked
+}()
+
 // decodedFault judges a decoded path, which begins with a slash.
 func decodedFault(path string) string {
-	last, size := rune('/'), 0
-	for i := 0; i < len(path); i += size {
-		var r rune
-		if r, size = rune(path[i]), 1; r >= utf8.RuneSelf {
-			if r, size = utf8.DecodeRuneInString(path[i:]); size == 1 {
-				return "the path is not valid UTF-8"
-			}
+	for i := 1; i < len(path); {
+		c := path[i]
+		if !suspect[c] {
+			i++
+			continue
 		}
-		if reason := runeFault(r, path[i:]); reason != "" {
-			return reason
-		}
-		if r == '/' && i > 0 {
-			if reason := endFault(last, path[:i]); reason != "" {
+		if c == '/' {
+			if reason := endFault(path[:i]); reason != "" {
 				return reason
 			}
+			i++
+			continue
 		}
-		last = r
+		r, size := utf8.DecodeRuneInString(path[i:])
+		if reason := runeFault(r, size, path[i:]); reason != "" {
+			return reason
+		}
+		i += size
 	}
-	if last == '/' {
+	if path[len(path)-1] == '/' {
 		return "" // "/" itself, or a path that ends in one slash
 	}
-	return endFault(last, path)
+	return endFault(path)
 }
 
 // runeFault judges the first rune of rest by itself.
-func runeFault(r rune, rest string) string {
+func runeFault(r rune, size int, rest string) string {
 	switch {
+	case r == utf8.RuneError && size == 1:
+		return "the path is not valid UTF-8"
 	case r == '\\':
 		return "the path has a backslash"
 	case r == '#':
@@ -98,20 +110,21 @@ func runeFault(r rune, rest string) string {
 	return ""
 }
 
-// endFault judges how a segment ends, by its last rune; '/' means that it is
-// empty. Windows drops dots and spaces there, and many a framework trims.
-func endFault(last rune, pathUpToHere string) string {
-	switch {
-	case last == '/':
+// endFault judges how the last segment of a path ends. Windows drops dots and
+// spaces there, and many a framework trims.
+func endFault(path string) string {
+	switch c := path[len(path)-1]; {
+	case c == '/':
 		return "the path has an empty segment"
-	case last == '.':
-		segment := pathUpToHere[strings.LastIndexByte(pathUpToHere, '/')+1:]
-		if segment == "." || segment == ".." {
+	case c == '.':
+		if segment := path[strings.LastIndexByte(path, '/')+1:]; segment == "." || segment == ".." {
 			return "the path has a dot segment"
 		}
 		return "a segment of the path ends in a dot"
-	case isTrimmed(last):
-		return "a segment of the path ends in a space"
+	case c == ' ' || c >= utf8.RuneSelf:
+		if last, _ := utf8.DecodeLastRuneInString(path); isTrimmed(last) {
+			return "a segment of the path ends in a space"
+		}
 	}
 	return ""
 }

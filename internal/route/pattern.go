@@ -154,10 +154,8 @@ func cutSegment(path string) (segment, rest string) {
 		return "", ""
 	}
 	path = path[1:]
-	for i := range len(path) {
-		if path[i] == '/' {
-			return path[:i], path[i:]
-		}
+	if i := strings.IndexByte(path, '/'); i >= 0 {
+		return path[:i], path[i:]
 	}
 	return path, ""
 }

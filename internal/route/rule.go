@@ -14,6 +14,9 @@ import (
 type ruleSet struct {
 	rules    []compiledRule
 	patterns node
+	// kinds are the rules without their patterns, each once: most requests
+	// have a method that no rule is for, and need no walk.
+	kinds []compiledRule
 }
 
 type compiledRule struct {
@@ -56,7 +59,11 @@ func (b *builder) rulePattern(api *API, what string, r Rule, s Source, claims []
 	}
 	set := &api.rules
 	set.patterns.insert(p, len(set.rules))
-	set.rules = append(set.rules, compiledRule{r.Access, r.Methods})
+	kind := compiledRule{r.Access, r.Methods}
+	set.rules = append(set.rules, kind)
+	if !slices.ContainsFunc(set.kinds, func(k compiledRule) bool { return k.access == kind.access && slices.Equal(k.methods, kind.methods) }) {
+		set.kinds = append(set.kinds, kind)
+	}
 }
 
 // meets reports whether a rule's pattern can match a path of the claim's.
@@ -116,7 +123,7 @@ func (s *ruleSet) access(method string, p *requestPath, upgrade Upgrade) permiss
 // matches and is strictly more specific. So write wins ties, and wins against
 // a rule that is neither more nor less specific.
 func (s *ruleSet) judge(method string, p *requestPath, granted, mustName bool) permission.Access {
-	if len(s.rules) > 0 {
+	if s.couldChange(method, granted) {
 		var reads readRules
 		s.patterns.walk(p, func(l *leaf, exact bool) bool {
 			rule := &s.rules[l.index]
@@ -139,6 +146,21 @@ func (s *ruleSet) judge(method string, p *requestPath, granted, mustName bool) p
 		return permission.Read
 	}
 	return permission.Write
+}
+
+// couldChange reports whether a rule for the method says otherwise than the
+// method itself does.
+func (s *ruleSet) couldChange(method string, reads bool) bool {
+	otherwise := permission.Read
+	if reads {
+		otherwise = permission.Write
+	}
+	for i := range s.kinds {
+		if k := &s.kinds[i]; k.access == otherwise && k.names(method) {
+			return true
+		}
+	}
+	return false
 }
 
 // readRules are the read rules that match a path, the most specific ones. It

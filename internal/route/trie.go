@@ -6,9 +6,63 @@ import "unicode/utf8"
 // look-up a segment, however many patterns there are. As a pattern has at most
 // one capture, a walk forks at most once on its way to any pattern.
 type node struct {
-	literals map[string]*node
+	literals children
 	capture  *node
 	leaves   [endings][]leaf
+}
+
+// children are nodes by their folded literal. Most nodes have few, which are
+// found faster by comparing than by hashing.
+type children struct {
+	few  []child
+	many map[string]*node
+}
+
+type child struct {
+	literal string
+	*node
+}
+
+const fewChildren = 8
+
+func (c *children) get(literal string) *node {
+	if c.many != nil {
+		return c.many[literal]
+	}
+	for i := range c.few {
+		if c.few[i].literal == literal {
+			return c.few[i].node
+		}
+	}
+	return nil
+}
+
+// getBytes is get without making a string.
+func (c *children) getBytes(literal []byte) *node {
+	if c.many != nil {
+		return c.many[string(literal)]
+	}
+	for i := range c.few {
+		if c.few[i].literal == string(literal) {
+			return c.few[i].node
+		}
+	}
+	return nil
+}
+
+func (c *children) add(literal string, n *node) {
+	if c.many == nil && len(c.few) < fewChildren {
+		c.few = append(c.few, child{literal, n})
+		return
+	}
+	if c.many == nil {
+		c.many = make(map[string]*node)
+		for _, f := range c.few {
+			c.many[f.literal] = f.node
+		}
+		c.few = nil
+	}
+	c.many[literal] = n
 }
 
 // leaf is a pattern, and its place in the list that the trie is an index of.
@@ -31,15 +85,12 @@ func (n *node) grow(literal string, capture bool) *node {
 		}
 		return n.capture
 	}
-	child := n.literals[literal]
-	if child == nil {
-		if n.literals == nil {
-			n.literals = make(map[string]*node)
-		}
-		child = &node{}
-		n.literals[literal] = child
+	next := n.literals.get(literal)
+	if next == nil {
+		next = &node{}
+		n.literals.add(literal, next)
 	}
-	return child
+	return next
 }
 
 // requestPath is a request's path, prepared for walks.
@@ -81,8 +132,8 @@ func (n *node) step(p *requestPath, rest string, visit func(*leaf, bool) bool) b
 }
 
 func (n *node) literal(segment string, plain bool) *node {
-	if plain || n.literals == nil {
-		return n.literals[segment]
+	if plain {
+		return n.literals.get(segment)
 	}
 	var buffer [maxSegment + utf8.UTFMax]byte
 	folded := buffer[:0]
@@ -92,7 +143,7 @@ func (n *node) literal(segment string, plain bool) *node {
 			return nil // longer than any literal
 		}
 	}
-	return n.literals[string(folded)]
+	return n.literals.getBytes(folded)
 }
 
 func (n *node) visit(p *requestPath, end ending, slashFits bool, visit func(*leaf, bool) bool) bool {
