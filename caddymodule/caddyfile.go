@@ -96,8 +96,8 @@ func arguments(d *caddyfile.Dispenser, expected string) ([]string, error) {
 	return args, nil
 }
 
-// flag reads an option that has no argument.
-func flag(d *caddyfile.Dispenser) error {
+// alone reads an option that has no argument.
+func alone(d *caddyfile.Dispenser) error {
 	option := d.Val()
 	if d.NextArg() {
 		return d.Errf("%s: found %q after it; expected nothing", option, d.Val())

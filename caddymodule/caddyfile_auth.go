@@ -149,7 +149,7 @@ func (h *Auth) readPreflight(d *caddyfile.Dispenser) error {
 
 func (h *Auth) readForward(d *caddyfile.Dispenser) error {
 	h.ForwardCredential = true
-	return flag(d)
+	return alone(d)
 }
 
 func (h *Auth) readAPI(d *caddyfile.Dispenser) error {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
 	"github.com/caddy-keywarden/keywarden/config"
 	"github.com/caddy-keywarden/keywarden/internal/keys"
@@ -28,7 +27,7 @@ type Gateway struct {
 // OpenGateway reads a configuration with the named adapter ("": by the file's
 // name) and opens its store. It starts nothing.
 func OpenGateway(ctx context.Context, file, adapter string) (*Gateway, error) {
-	text, _, _, err := caddycmd.LoadConfig(file, adapter)
+	text, err := readConfig(file, adapter)
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}

@@ -75,6 +75,9 @@ func findAdmin(routes []routeConfig, host, path string) (string, string, bool) {
 		}
 		for _, h := range r.Handle {
 			inPath += h.Strip
+			if len(r.Match) == 0 {
+				path += h.Strip // handle_path strips in a route of its own, for those after it
+			}
 			if h.Handler == "api_key_admin" {
 				return inHost, inPath, true
 			}

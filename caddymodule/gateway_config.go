@@ -1,0 +1,45 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+)
+
+// readConfig returns a configuration file as Caddy's JSON, read by the named
+// adapter ("": by the file's name, as Caddy does). It is caddycmd.LoadConfig
+// without its log lines, which have no place among a command's few words, and
+// without its default file: which store is written to must have been said.
+func readConfig(file, adapter string) ([]byte, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if adapter == "" && isCaddyfile(file) {
+		adapter = "caddyfile"
+	}
+	if adapter == "" {
+		if !json.Valid(text) {
+			return nil, fmt.Errorf("%s is not JSON; name its config adapter with --adapter", file)
+		}
+		return text, nil
+	}
+	reader := caddyconfig.GetAdapter(adapter)
+	if reader == nil {
+		return nil, fmt.Errorf("no config adapter is named %q; expected one such as caddyfile", adapter)
+	}
+	adapted, _, err := reader.Adapt(text, map[string]any{"filename": file})
+	if err != nil {
+		return nil, fmt.Errorf("adapting %s: %w", file, err)
+	}
+	return adapted, nil
+}
+
+func isCaddyfile(file string) bool {
+	name := strings.ToLower(filepath.Base(file))
+	return filepath.Ext(name) != ".json" && (strings.HasPrefix(name, "caddyfile") || strings.HasSuffix(name, ".caddyfile"))
+}
