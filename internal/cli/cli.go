@@ -75,7 +75,7 @@ func newProgram(o Options, exit func(*cobra.Command, *statusError) error) *progr
 func (p *program) commands() []command {
 	return []command{
 		{"keys", "", "Creates, lists, edits and deletes API keys", keysLong, p.keys},
-		{"login", "[URL] [--config <path> [--adapter <name>]]", "Saves an admin key for the keys commands", loginLong, p.login},
+		{"login", "[URL]", "Saves an admin key for the keys commands", loginLong, p.login},
 		{"logout", "", "Forgets the saved admin key", logoutLong, p.logout},
 	}
 }

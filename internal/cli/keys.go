@@ -24,6 +24,8 @@ const keysExample = `  KEY=$(keywarden keys create ci --all)
 
 // keys fills in the command "keys" and those below it.
 func (p *program) keys(cmd *cobra.Command) {
+	cmd.Use = "keys"
+	cmd.DisableFlagsInUseLine = true
 	cmd.Example = keysExample
 	cmd.SetFlagErrorFunc(p.flagFault)
 	addAddressFlag(cmd)

@@ -60,7 +60,6 @@ func (i *invocation) confirm(ctx context.Context, key *admin.Key) error {
 	answer, err := i.ask(ctx, fmt.Sprintf("Delete key %q (%s, %s), last used %s? Its callers will be refused at once. [y/N] ",
 		key.Name, printable(key.ID), printable(key.Prefix), stamp(key.LastUsedAt)))
 	if errors.Is(err, io.EOF) {
-		i.note("")
 		return errors.New("not deleted: standard input gave no answer; where nobody can be asked, give --yes")
 	}
 	if err != nil {

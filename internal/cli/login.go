@@ -34,6 +34,8 @@ end that, see keywarden keys delete.`
 
 // login fills in the command "login".
 func (p *program) login(cmd *cobra.Command) {
+	cmd.Use = "login [URL] [--config FILE [--adapter NAME]]"
+	cmd.DisableFlagsInUseLine = true
 	cmd.Example = loginExample
 	cmd.SetFlagErrorFunc(p.flagFault)
 	addAddressFlag(cmd)
@@ -229,6 +231,8 @@ func (i *invocation) warnOverruled(address string) {
 
 // logout fills in the command "logout".
 func (p *program) logout(cmd *cobra.Command) {
+	cmd.Use = "logout"
+	cmd.DisableFlagsInUseLine = true
 	cmd.Example = "  keywarden logout"
 	cmd.SetFlagErrorFunc(p.flagFault)
 	p.action(cmd, nil, func(_ context.Context, i *invocation) error {

@@ -33,7 +33,11 @@ func (i *invocation) ask(ctx context.Context, question string) (string, error) {
 	if _, err := io.WriteString(i.err, question); err != nil {
 		return "", fmt.Errorf("asking: %w", err)
 	}
-	return readLine(ctx, i.in)
+	line, err := readLine(ctx, i.in)
+	if err != nil || i.terminal() == nil {
+		i.note("") // nobody typed a line feed that would end the question's line
+	}
+	return line, err
 }
 
 // askSecret asks for a secret without showing it. From a pipe it reads a

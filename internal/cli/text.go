@@ -95,7 +95,11 @@ func explainCause(err error) string {
 		b.WriteString(printable(before))
 	}
 	b.WriteString(printable(headline(refused)))
-	for _, e := range refused.Errors {
+	listed := refused.Errors
+	if len(listed) == 1 && strings.HasPrefix(refused.Detail, listed[0].Field) && strings.HasSuffix(refused.Detail, listed[0].Message) {
+		listed = nil // the headline says it already
+	}
+	for _, e := range listed {
 		b.WriteString("\n  ")
 		if e.Field != "" {
 			b.WriteString(printable(e.Field) + ": ")

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -71,6 +72,20 @@ func TestEveryFaultOfAnAnswerIsListed(t *testing.T) {
 	want := "name: too long; and 1 more (invalid_request)\n  name: too long\n  the body\\u001b is odd"
 	if got != want {
 		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
+func TestAFaultThatTheDetailTellsIsNotListedAgain(t *testing.T) {
+	got := explain(&admin.Problem{Status: 422, Code: "invalid_request", Detail: "name: too long", Errors: []admin.FieldError{{Field: "name", Message: "too long"}}})
+	if got != "name: too long (invalid_request)" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestWhatACommandWasAboutStandsBeforeTheRefusal(t *testing.T) {
+	refused := &admin.Problem{Status: 409, Code: "x", Detail: "no"}
+	if got := explain(fmt.Errorf("not deleted: %w", refused)); got != "not deleted: no (x)" {
+		t.Errorf("got %s", got)
 	}
 }
 
