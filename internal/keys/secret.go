@@ -79,7 +79,7 @@ func ParseSecret(prefix, text string) (Secret, error) {
 		return Secret{}, ErrMalformed
 	}
 	for i := head; i < len(text); i++ {
-		if !isBase62(text[i]) {
+		if !base62[text[i]] {
 			return Secret{}, ErrMalformed
 		}
 	}
@@ -176,9 +176,14 @@ func (s Secret) MarshalJSON() ([]byte, error) {
 // LogValue is String, for log/slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-func isBase62(c byte) bool {
-	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
-}
+// base62 marks the bytes of the alphabet: one load a character, where
+// comparisons took a fifth of ParseSecret's time.
+var base62 = func() (table [256]bool) {
+	for i := range len(alphabet) {
+		table[alphabet[i]] = true
+	}
+	return table
+}()
 
 // appendChecksum appends sum as 6 base62 digits, most significant first;
 // 62^6 is more than 2^32, so they always suffice.
