@@ -179,8 +179,10 @@ type Store interface {
 	AwaitChange(ctx context.Context, after Seq) error
 	// Digests calls yield with each stored digest until it returns false.
 	Digests(ctx context.Context, yield func(Digest) bool) error
-	// Counts returns how many keys have each status at now, and whether any
-	// secret is Foreign.
+	// HasForeign says whether any secret is Foreign. It is asked at start, so
+	// it must be quick however many keys there are (a partial index).
+	HasForeign(ctx context.Context) (bool, error)
+	// Counts returns how many keys have each status at now.
 	Counts(ctx context.Context, now time.Time) (Counts, error)
 
 	// Ping says whether the store can be asked now.
@@ -192,7 +194,6 @@ type Store interface {
 // Counts are numbers over all keys.
 type Counts struct {
 	Active, Disabled, Expired int64
-	Foreign                   bool
 }
 
 // Options are what a Store is opened with.
