@@ -18,10 +18,13 @@ import (
 	"github.com/caddy-keywarden/keywarden/internal/permission"
 )
 
-// maxTime bounds how long an operation may take once its body is read: an
-// import of 10 000 keys takes seconds, and a caller of a store that hangs
-// should hear so.
-const maxTime = 30 * time.Second
+// How long an operation may take once its body is read: a caller of a store
+// that hangs should hear so. An import of 10 000 keys takes 5 s here, and a
+// slow disk must not keep anybody from it.
+const (
+	maxTime       = 30 * time.Second
+	maxImportTime = 5 * time.Minute
+)
 
 // call is one request of the admin API, authenticated and read.
 type call struct {
@@ -70,7 +73,7 @@ func (a *api) serve(o *operation, w http.ResponseWriter, r *http.Request, path c
 	}
 	// A body may take its time to come; what is written counts from now.
 	c.now = a.now()
-	ctx, cancel := context.WithTimeout(r.Context(), maxTime)
+	ctx, cancel := context.WithTimeout(r.Context(), o.maxTime())
 	defer cancel()
 	c.ctx = ctx
 	return o.serve(c)

@@ -3,6 +3,7 @@ package admin
 import (
 	"net/http"
 	"reflect"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -39,6 +40,13 @@ const (
 	maxBody       = 256 << 10
 	maxImportBody = 8 << 20
 )
+
+func (o *operation) maxTime() time.Duration {
+	if o.maxBody > maxBody {
+		return maxImportTime
+	}
+	return maxTime
+}
 
 // operations are the rows of the contract's section 6.
 func (a *api) operations() []*operation {
