@@ -36,10 +36,10 @@ build: ## build bin/keywarden, and bin/upstream, the example API
 	@$(GO) build $(FLAGS) -o $(UPSTREAM) ./examples/upstream
 
 test: build ## run all tests; a skipped test is a failed one
-	@$(GO) run $(FLAGS) ./scripts/gotest $(FLAGS) -timeout 20m $(PKGS)
+	@KEYWARDEN_BUILT=1 $(GO) run $(FLAGS) ./scripts/gotest $(FLAGS) -timeout 20m $(PKGS)
 
 race: build ## run the tests under the race detector (needs a C compiler)
-	@CGO_ENABLED=1 $(GO) test -race -tags nobadger,nomysql,nopgx -timeout 30m $(RACE_PKGS)
+	@KEYWARDEN_BUILT=1 CGO_ENABLED=1 $(GO) test -race -tags nobadger,nomysql,nopgx -timeout 30m $(RACE_PKGS)
 
 lint: ## run the linters and check the formatting
 	@$(GOLANGCI) run $(PKGS)

@@ -26,14 +26,21 @@ func main() {
 		os.Exit(1)
 	}
 	r := newReport(os.Stdout)
-	readErr := r.read(out)
-	if err := errors.Join(readErr, cmd.Wait()); err != nil {
+	err = errors.Join(r.read(out), notExit(cmd.Wait()))
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "gotest:", err)
+	}
+	if ok := r.close(); err != nil || !ok || !cmd.ProcessState.Success() {
 		os.Exit(1)
 	}
-	if !r.close() {
-		os.Exit(1)
+}
+
+// notExit passes over what go test has said itself by then: that it failed.
+func notExit(err error) error {
+	if errors.As(err, new(*exec.ExitError)) {
+		return nil
 	}
+	return err
 }
 
 // event is a line of go test -json (go doc test2json).
