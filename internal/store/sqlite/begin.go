@@ -18,21 +18,21 @@ const writerWait = 5 * time.Second
 
 // begin starts a write transaction.
 func (p *pools) begin(ctx context.Context) (*sql.Tx, error) {
-	return retryBusy(ctx, func() (*sql.Tx, error) { return p.write.BeginTx(ctx, nil) })
+	return retryBusy(ctx, p.wait, func() (*sql.Tx, error) { return p.write.BeginTx(ctx, nil) })
 }
 
 // retryBusy repeats try while another process has the lock that it needs.
 // SQLite's own wait ignores contexts, so it is short, and repeated here.
-func retryBusy[T any](ctx context.Context, try func() (T, error)) (T, error) {
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = time.Millisecond, 20*time.Millisecond
+func retryBusy[T any](ctx context.Context, most time.Duration, try func() (T, error)) (T, error) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = time.Millisecond, 20*time.Millisecond
 	result, err := backoff.Retry(ctx, func() (T, error) {
 		result, err := try()
 		if err != nil && !isBusy(err) {
 			return result, backoff.Permanent(err)
 		}
 		return result, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(writerWait))
+	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(most))
 	if isBusy(err) {
 		return result, fmt.Errorf("another process keeps the database locked: %w", err)
 	}

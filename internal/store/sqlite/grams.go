@@ -33,6 +33,8 @@ func (gramIndex) Put(ctx context.Context, tx *sql.Tx, n int64, text string) erro
 	for _, field := range sqlstore.Fields(text) {
 		tokens = append(tokens, gramsToKeep(field)...)
 	}
+	slices.Sort(tokens)
+	tokens = slices.Compact(tokens) // a long text has many twice
 	if _, err := tx.ExecContext(ctx, putGramsSQL, n, strings.Join(tokens, " ")); err != nil {
 		return fmt.Errorf("indexing the text of a key: %w", err)
 	}
@@ -52,14 +54,19 @@ func (gramIndex) Delete(ctx context.Context, tx *sql.Tx, n int64) error {
 const maxGrams = 12
 
 // Candidates implements sqlstore.TextIndex.
-func (gramIndex) Candidates(text, parameter string) (from, condition string, argument any, ok bool) {
+func (gramIndex) Candidates(text string) (argument any, sql func(argument, before string) string, ok bool) {
 	tokens := gramsToAsk(text)
 	if len(tokens) == 0 {
-		return "", "", nil, false
+		return nil, nil, false
 	}
-	// CROSS JOIN makes SQLite take the tables in this order.
-	return `key_grams g CROSS JOIN keys k ON k.n = g.rowid`, `g.key_grams MATCH ` + parameter,
-		`"` + strings.Join(tokens, `" AND "`) + `"`, true
+	return `"` + strings.Join(tokens, `" AND "`) + `"`, candidatesSQL, true
+}
+
+// candidatesSQL joins by CROSS JOIN, which makes SQLite take the tables in
+// this order, and orders by the first one's number, which it has in order.
+func candidatesSQL(argument, before string) string {
+	return `SELECT g.rowid AS n FROM key_grams g CROSS JOIN keys k ON k.n = g.rowid
+		WHERE g.key_grams MATCH ` + argument + ` AND g.rowid < ` + before
 }
 
 // idHead is what ids begin with, in grams that every key has: they say nothing

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
 
@@ -21,6 +22,7 @@ import (
 type Store struct {
 	*sqlstore.Store
 	watch *watch
+	pools *pools
 }
 
 var _ keys.Store = (*Store)(nil)
@@ -64,22 +66,28 @@ func openWith(ctx context.Context, path string, migrations fs.FS, o keys.Options
 	if err != nil {
 		return nil, errors.Join(err, w.close())
 	}
-	return &Store{shared, w}, nil
+	return &Store{shared, w, pools}, nil
 }
 
 // Close implements keys.Store.
 func (s *Store) Close() error {
-	return errors.Join(s.watch.close(), s.Store.Close())
+	if err := errors.Join(s.watch.close(), s.Store.Close(), s.pools.close()); err != nil {
+		return fmt.Errorf("closing sqlite store: %w", err)
+	}
+	return nil
 }
 
 // pools are the connections to one file. A file has one writer at a time
 // anyway: with one connection for it, writers of this process queue in Go,
 // where a context ends the wait, and never see SQLITE_BUSY from each other.
 // Waiting for changes has its own, so that long lists don't delay it.
-type pools struct{ read, write, watch *sql.DB }
+type pools struct {
+	read, write, watch *sql.DB
+	wait               time.Duration // of a change, for other processes
+}
 
 func openPools(ctx context.Context, path string) (*pools, error) {
-	var p pools
+	p := pools{wait: writerWait}
 	for _, pool := range []struct {
 		to    **sql.DB
 		dsn   string
@@ -99,7 +107,7 @@ func openPools(ctx context.Context, path string) (*pools, error) {
 	}
 	// The writer comes first: only it can put the file into WAL mode, should
 	// another program have taken it out of it.
-	if _, err := retryBusy(ctx, func() (any, error) { return nil, p.write.PingContext(ctx) }); err != nil {
+	if _, err := retryBusy(ctx, p.wait, func() (any, error) { return nil, p.write.PingContext(ctx) }); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
 	return &p, nil

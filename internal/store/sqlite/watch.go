@@ -17,7 +17,6 @@ const watchEvery = 25 * time.Millisecond
 
 // watch notices changes: this process's own at once, others' by looking.
 type watch struct {
-	db     *sql.DB
 	last   *sql.Stmt
 	mu     sync.Mutex
 	commit chan struct{} // closed at the next commit of this process
@@ -28,7 +27,7 @@ func newWatch(ctx context.Context, db *sql.DB) (*watch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing to watch for changes: %w", err)
 	}
-	return &watch{db: db, last: last, commit: make(chan struct{})}, nil
+	return &watch{last: last, commit: make(chan struct{})}, nil
 }
 
 // wokenBy returns o with an OnCommit that wakes the watch, too.
@@ -75,4 +74,4 @@ func (s *Store) AwaitChange(ctx context.Context, after keys.Seq) error {
 	}
 }
 
-func (w *watch) close() error { return errors.Join(w.last.Close(), w.db.Close()) }
+func (w *watch) close() error { return w.last.Close() }

@@ -24,8 +24,13 @@ const (
 	keyColumns = `k.n, k.id, k.name, k.owner, k.prefix, k.permissions, k.admin, k.standing, k.legacy,
 		k.expires_at, k.created_at, k.updated_at, k.created_by, k.last_used_at, k.metadata, k.version,
 		p.prefix, p.ends_at`
-	previousSecret = `LEFT JOIN secrets p ON p.key_n = k.n AND p.ends_at > $1`
 )
+
+// previousSecret joins the secret that is in its grace at the time that now,
+// a parameter, stands for.
+func previousSecret(now string) string {
+	return `LEFT JOIN secrets p ON p.key_n = k.n AND p.ends_at > ` + now
+}
 
 type scanner interface{ Scan(dest ...any) error }
 
@@ -63,7 +68,7 @@ func scanKey(from scanner) (row, error) {
 	return row{n, &k}, nil
 }
 
-const getSQL = `SELECT ` + keyColumns + ` FROM keys k ` + previousSecret + ` WHERE k.id = $2`
+var getSQL = `SELECT ` + keyColumns + ` FROM keys k ` + previousSecret("$1") + ` WHERE k.id = $2`
 
 // Get implements keys.Store.
 func (s *Store) Get(ctx context.Context, id keys.ID, now time.Time) (*keys.Key, error) {

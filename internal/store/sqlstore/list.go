@@ -38,128 +38,83 @@ func (s *Store) List(ctx context.Context, q keys.Query) (page []*keys.Key, next 
 	return page, "", nil
 }
 
-// listing builds the query of one page. A filter is a condition on keys k;
-// but one of them, if possible, becomes where the keys come from: an index
-// that holds just the keys that pass it, newest first, so that a page costs
-// the same with a thousand keys and with a million.
-type listing struct {
-	store *Store
-	args  []any
-	// arms are selects of the numbers of keys, each without its filters;
-	// together they give what passes the filter that they stand for.
-	arms    []string
-	filters []string
-}
+// statement is a query that is being put together.
+type statement struct{ args []any }
 
 // arg adds an argument and returns the parameter that stands for it.
-func (l *listing) arg(value any) string {
-	l.args = append(l.args, value)
-	return fmt.Sprintf("$%d", len(l.args))
+func (s *statement) arg(value any) string {
+	s.args = append(s.args, value)
+	return fmt.Sprintf("$%d", len(s.args))
 }
-
-// The parameters that every listing has: now, the page's beginning, its size.
-const (
-	nowParameter    = "$1"
-	beforeParameter = "$2"
-	limitParameter  = "$3"
-)
 
 // listSQL asks for one key more than the page has, which tells whether there
-// is a next page.
+// is a next page. The numbers of the page's keys are found first, from
+// indexes alone where possible; then their rows.
 func (s *Store) listSQL(ctx context.Context, q keys.Query, before int64, limit int) (string, []any, error) {
-	l := &listing{store: s, args: []any{milli(q.Now), before, limit + 1}}
-	if err := l.plan(ctx, q); err != nil {
+	filters, err := s.filters(q)
+	if err != nil {
 		return "", nil, err
 	}
-	if l.arms == nil {
-		l.arms = []string{`SELECT k.n FROM keys k WHERE k.n < ` + beforeParameter}
+	source, err := s.source(ctx, filters, before)
+	if err != nil {
+		return "", nil, err
 	}
-	for i := range l.arms {
-		l.arms[i] = strings.Join(append([]string{l.arms[i]}, l.filters...), " AND ")
-	}
-	return `SELECT ` + keyColumns + ` FROM (` + strings.Join(l.arms, " UNION ALL ") + ` ORDER BY 1 DESC LIMIT ` + limitParameter + `) page
-		JOIN keys k ON k.n = page.n ` + previousSecret + ` ORDER BY k.n DESC`, l.args, nil
-}
-
-// plan turns the filters into arms and conditions, the filter that is likely
-// to leave the fewest keys first.
-func (l *listing) plan(ctx context.Context, q keys.Query) error {
-	if q.Owner != nil {
-		few, err := l.fewOf(ctx, *q.Owner)
-		if err != nil {
-			return err
+	var st statement
+	arms := source.arms(&st, st.arg(before))
+	for _, f := range filters {
+		if f == source && !f.inexact {
+			continue
 		}
-		if few || q.Text == "" {
-			l.byOwner(*q.Owner)
-		} else {
-			l.filters = append(l.filters, `k.owner = `+l.arg(*q.Owner))
+		condition := f.condition(&st)
+		for i := range arms {
+			arms[i] += ` AND ` + condition
 		}
 	}
-	if q.Text != "" {
-		l.byText(Fold(q.Text))
-	}
-	if q.API != "" {
-		l.byAPI(q.API)
-	}
-	if q.Status != "" {
-		return l.byStatus(q.Status)
-	}
-	return nil
+	return `SELECT ` + keyColumns + ` FROM (` + strings.Join(arms, ` UNION ALL `) + ` ORDER BY 1 DESC LIMIT ` + st.arg(limit+1) + `) page
+		JOIN keys k ON k.n = page.n ` + previousSecret(st.arg(milli(q.Now))) + ` ORDER BY k.n DESC`, st.args, nil
 }
 
 // fewKeys is how many keys can be looked through in a few milliseconds.
 const fewKeys = 2000
 
-const ownersKeysSQL = `SELECT count(*) FROM (SELECT 1 FROM keys WHERE owner = $1 LIMIT $2) some`
+// source chooses where the keys come from that the other filters are then
+// asked about: one that has few keys, if there is one, else the first that
+// has an index. With one filter, a page costs the same whatever the number of
+// keys; with several that are each met by many keys and together by few, it
+// does not.
+func (s *Store) source(ctx context.Context, filters []*filter, before int64) (*filter, error) {
+	var first *filter
+	for _, f := range filters {
+		if f.arms == nil {
+			continue
+		}
+		if first == nil {
+			first = f
+		}
+		if len(filters) == 1 || f.inexact {
+			continue
+		}
+		few, err := s.isFew(ctx, f, before)
+		if err != nil {
+			return nil, err
+		}
+		if few {
+			return f, nil
+		}
+	}
+	if first == nil {
+		return everyKey, nil
+	}
+	return first, nil
+}
 
-// fewOf reports whether the owner has so few keys that looking through them
-// is better than any index.
-func (l *listing) fewOf(ctx context.Context, owner string) (bool, error) {
+func (s *Store) isFew(ctx context.Context, f *filter, before int64) (bool, error) {
+	var st statement
+	arms := f.arms(&st, st.arg(before))
+	text := `SELECT count(*) FROM (` + strings.Join(arms, ` UNION ALL `) + ` LIMIT ` + st.arg(fewKeys+1) + `) some`
 	var n int
-	if err := l.store.engine.Read.QueryRowContext(ctx, ownersKeysSQL, owner, fewKeys+1).Scan(&n); err != nil {
-		return false, fmt.Errorf("estimating the keys of an owner: %w", err)
+	if err := s.engine.Read.QueryRowContext(ctx, text, st.args...).Scan(&n); err != nil {
+		return false, fmt.Errorf("estimating a list of keys: %w", err)
 	}
 	return n <= fewKeys, nil
-}
-
-func (l *listing) byOwner(owner string) {
-	l.arms = []string{`SELECT k.n FROM keys k ` + l.store.engine.Using("keys_owner") +
-		` WHERE k.owner = ` + l.arg(owner) + ` AND k.n < ` + beforeParameter}
-}
-
-func (l *listing) byText(text string) {
-	l.filters = append(l.filters, l.store.engine.Contains("k.search", l.arg(text)))
-	if l.arms != nil {
-		return
-	}
-	from, condition, argument, ok := l.store.engine.Index.Candidates(text, fmt.Sprintf("$%d", len(l.args)+1))
-	if ok {
-		l.arg(argument)
-		l.arms = []string{`SELECT k.n FROM ` + from + ` WHERE ` + condition + ` AND k.n < ` + beforeParameter}
-	}
-}
-
-func (l *listing) byAPI(api string) {
-	name := l.arg(api)
-	if l.arms != nil {
-		l.filters = append(l.filters, `EXISTS (SELECT 1 FROM key_apis a WHERE a.n = k.n AND a.api IN (`+name+`, '`+everyAPI+`'))`)
-		return
-	}
-	for _, v := range []string{name, `'` + everyAPI + `'`} {
-		l.arms = append(l.arms, `SELECT a.n FROM key_apis a JOIN keys k ON k.n = a.n WHERE a.api = `+v+` AND a.n < `+beforeParameter)
-	}
-}
-
-func (l *listing) byStatus(status keys.Status) error {
-	if l.arms != nil {
-		condition, err := statusCondition(status, nowParameter)
-		l.filters = append(l.filters, condition)
-		return err
-	}
-	arms, err := statusArms(status, nowParameter)
-	for _, a := range arms {
-		l.arms = append(l.arms, `SELECT k.n FROM keys k `+l.store.engine.Using(a.using)+
-			` WHERE `+a.condition+` AND k.n < `+beforeParameter)
-	}
-	return err
 }

@@ -18,8 +18,10 @@ const separator = "\x1f"
 // é is found whether it was typed as one character or as two.
 func Fold(text string) string {
 	text = strings.ReplaceAll(text, separator, " ")
-	// A Caser may keep state, so it is not shared.
-	return norm.NFC.String(cases.Fold().String(norm.NFC.String(strings.ToValidUTF8(text, "\uFFFD"))))
+	text = norm.NFC.String(strings.ToValidUTF8(text, "\uFFFD"))
+	// A Caser may keep state, so it is not shared. ToLower is for Cherokee,
+	// whose cases this one exchanges instead of folding them.
+	return norm.NFC.String(strings.ToLower(cases.Fold().String(text)))
 }
 
 // searchText is what a key is found by.

@@ -39,43 +39,6 @@ func (s *Store) markLapsed(ctx context.Context, tx *sql.Tx, now int64) error {
 	return nil
 }
 
-// arm is one of the selects over keys k that together give the keys of a
-// status; using names the index that finds them.
-type arm struct{ using, condition string }
-
-// statusArms says where keys of a status are found; now is the parameter
-// that holds the time.
-func statusArms(status keys.Status, now string) ([]arm, error) {
-	switch status {
-	case keys.Active:
-		return []arm{
-			{"keys_standing", `k.standing = 0 AND (k.expires_at IS NULL OR k.expires_at > ` + now + `)`},
-			{"keys_expiry", `k.standing = 1 AND k.expires_at > ` + now},
-		}, nil
-	case keys.Expired:
-		return []arm{
-			{"keys_standing", `k.standing = 1 AND k.expires_at <= ` + now},
-			{"keys_expiry", `k.standing = 0 AND k.expires_at <= ` + now},
-		}, nil
-	case keys.Disabled:
-		return []arm{{"keys_standing", `k.standing = 2`}}, nil
-	}
-	return nil, fmt.Errorf("no key has the status %q", status)
-}
-
-// statusCondition is the same as statusArms, for keys found in another way.
-func statusCondition(status keys.Status, now string) (string, error) {
-	switch status {
-	case keys.Active:
-		return `k.standing <> 2 AND (k.expires_at IS NULL OR k.expires_at > ` + now + `)`, nil
-	case keys.Expired:
-		return `k.standing <> 2 AND k.expires_at <= ` + now, nil
-	case keys.Disabled:
-		return `k.standing = 2`, nil
-	}
-	return "", fmt.Errorf("no key has the status %q", status)
-}
-
 const countsSQL = `SELECT standing, count(*), count(CASE WHEN expires_at <= $1 THEN 1 END) FROM keys GROUP BY standing`
 
 // Counts implements keys.Store.

@@ -40,11 +40,11 @@ type TextIndex interface {
 	Put(ctx context.Context, tx *sql.Tx, n int64, text string) error
 	// Delete forgets the row n.
 	Delete(ctx context.Context, tx *sql.Tx, n int64) error
-	// Candidates returns a FROM clause that yields keys as k, and a condition
-	// with one argument; together they narrow the keys down to at least those
-	// that contain text, newest first without sorting. ok is false if the
-	// index can't help; the caller then looks at every key.
-	Candidates(text, parameter string) (from, condition string, argument any, ok bool)
+	// Candidates returns a select of the numbers of at least all keys k that
+	// contain text, newest first without sorting, and its argument; the two
+	// parameters of the select stand for the argument, and for the number
+	// below which it begins. ok is false if the index can't help.
+	Candidates(text string) (argument any, sql func(argument, before string) string, ok bool)
 }
 
 // Store is a keys.Store without AwaitChange, which engines add.
@@ -55,8 +55,8 @@ type Store struct {
 	maxChanges int64
 }
 
-// New returns a store over a database whose tables are there. Close closes
-// the engine's databases.
+// New returns a store over a database whose tables are there. The engine's
+// databases stay the caller's to close.
 func New(ctx context.Context, e Engine, o keys.Options) (*Store, error) {
 	find, err := e.Read.PrepareContext(ctx, findSQL)
 	if err != nil {
@@ -77,17 +77,8 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close implements keys.Store.
-func (s *Store) Close() error {
-	err := errors.Join(s.find.Close(), s.engine.Write.Close())
-	if s.engine.Read != s.engine.Write {
-		err = errors.Join(err, s.engine.Read.Close())
-	}
-	if err != nil {
-		return fmt.Errorf("closing the store: %w", err)
-	}
-	return nil
-}
+// Close ends what New began.
+func (s *Store) Close() error { return s.find.Close() }
 
 // closeRows ends a result; what went wrong while reading it counts more than
 // what went wrong while closing it.
