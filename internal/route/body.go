@@ -3,6 +3,7 @@ package route
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/caddy-keywarden/keywarden/internal/permission"
 )
@@ -44,5 +45,23 @@ func checkTransfer(r *http.Request, body []byte) error {
 	if len(r.Header["Content-Type"]) > 1 {
 		return unreadable("the Content-Type is there more than once")
 	}
+	if dropsContentHeader(r) {
+		return unreadable("the Connection header names a header that says what the body is")
+	}
 	return nil
+}
+
+// dropsContentHeader reports whether a proxy that obeys the Connection header
+// would take away what says how the body is to be read (RFC 9110, section
+// 7.6.1): the upstream would then guess.
+func dropsContentHeader(r *http.Request) bool {
+	for _, line := range r.Header["Connection"] {
+		for token := range strings.SplitSeq(line, ",") {
+			switch token = strings.TrimSpace(token); {
+			case strings.EqualFold(token, "Content-Type"), strings.EqualFold(token, "Content-Encoding"):
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -120,6 +120,15 @@ func TestGraphQLDocuments(t *testing.T) {
 	}
 }
 
+// manyMembers are n members of an object: "name0":0,"name1":1 and so on.
+func manyMembers(n int) string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf(`"name%d":%d`, i, i))
+	}
+	return strings.Join(out, ",")
+}
+
 func TestGraphQLBodies(t *testing.T) {
 	sum := sha256.Sum256([]byte("{a}"))
 	hash := hex.EncodeToString(sum[:])
@@ -147,6 +156,10 @@ func TestGraphQLBodies(t *testing.T) {
 		{"a name of another spelling alone", `{"Query":"{a}"}`, `refused: the JSON has the name "Query", expected "query"`},
 		{"an operation name of another spelling", `{"query":"query Q {a} mutation M {b}","operationname":"M"}`, "refused: the JSON has the name"},
 		{"extensions of another spelling", `{"query":"{a}","Extensions":{}}`, "refused: the JSON has the name"},
+		{"many names", `{"query":"{a}","variables":{` + manyMembers(40) + `}}`, "read"},
+		{"many names, and one again", `{"query":"{a}","variables":{` + manyMembers(40) + `,"NAME7":1}}`, "refused: the JSON has an object with the name"},
+		{"few names in each of many objects", `{"query":"{a}","variables":{"x":[{"a":{"b":1},"c":2},{"a":{"c":1,"a":2},"b":3}],"y":{"x":1},"a":1}}`, "read"},
+		{"an outer name again after an inner object", `{"query":"{a}","variables":{"x":{"y":1},"X":2}}`, "refused: the JSON has an object with the name"},
 		{"a second value", `{"query":"{a}"}{"query":"mutation {b}"}`, "refused: the JSON goes on"},
 		{"a second value after a line", "{\"query\":\"{a}\"}\nnull", "refused: the JSON goes on"},
 		{"rubbish behind", `{"query":"{a}"}]`, "refused: the JSON goes on"},
@@ -233,6 +246,8 @@ func TestGraphQLRequestsThatTwoReadersCouldReadDifferently(t *testing.T) {
 		{"POST with variables in the URL", read, "refused: the URL of a POST", post("application/json", "variables=x")},
 		{"POST with a stored document in the URL", read, "refused: the URL of a POST", post("application/json", "doc_id=x")},
 		{"POST with a query list in the URL", read, "refused: the URL of a POST", post("application/graphql", "query[0]=x")},
+		{"POST with _method in the URL", read, "refused: the URL has a _method", post("application/json", "_method=PUT")},
+		{"POST whose type a proxy would drop", read, "refused: the Connection header", post("application/json", "", "Connection: keep-alive, content-type")},
 		{"POST without type", read, "refused: the request has no Content-Type", post("", "")},
 		{"POST with two types", read, "refused: the Content-Type is there more", twice},
 		{"POST of a form", "query={a}", "refused: the Content-Type", post("application/x-www-form-urlencoded", "")},
@@ -292,6 +307,7 @@ func TestGraphQLMultipart(t *testing.T) {
 		{"an epilogue", operations + mapping + end + "x", "refused: the multipart body does not end"},
 		{"lines ended by LF", strings.ReplaceAll(operations+mapping+end, "\r\n", "\n"), "refused: the multipart body does not begin"},
 		{"empty", "", "refused: the multipart body does not begin"},
+		{"a file called _method", operations + multipartPart("name=map", `{"_method":[]}`) + multipartPart("name=_method", "PUT") + end, "refused: the multipart body has the part"},
 		{"a map that is no object", operations + multipartPart("name=map", "[]") + end, "refused: the field map"},
 		{"a map that is no JSON", operations + multipartPart("name=map", "{") + end, "refused: the field map"},
 		{"a map with a name twice", operations + multipartPart("name=map", `{"a":[],"A":[]}`) + end, "refused: the field map"},

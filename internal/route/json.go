@@ -13,6 +13,10 @@ import (
 // deeper, and many a parser overflows its stack where it is not bounded.
 const maxJSONDepth = 128
 
+// onlyChecked are the members of a request that no classification looks into,
+// and that are most of a large body.
+var onlyChecked = map[string]bool{"variables": true, "params": true, "result": true}
+
 // jsonValue is a parsed value, as far as a classification looks at it.
 type jsonValue struct {
 	kind   jsontext.Kind // '{' '[' '"' '0' 't' 'f' 'n'; 0: absent
@@ -48,8 +52,8 @@ func (v *jsonValue) absent() bool { return v.kind == 0 || v.kind == 'n' }
 // It is jsontext rather than encoding/json, which takes the last of repeated
 // names and replaces invalid UTF-8.
 func parseJSON(body []byte, depth int) (jsonValue, error) {
-	in := jsontext.NewDecoder(bytes.NewBuffer(body))
-	v, err := readJSON(in, depth)
+	in := jsonReader{Decoder: jsontext.NewDecoder(bytes.NewBuffer(body))}
+	v, err := in.value(depth)
 	if err != nil {
 		return v, err
 	}
@@ -59,7 +63,15 @@ func parseJSON(body []byte, depth int) (jsonValue, error) {
 	return v, nil
 }
 
-func readJSON(in *jsontext.Decoder, depth int) (jsonValue, error) {
+// jsonReader reads values, and remembers the names of the objects that it is
+// in.
+type jsonReader struct {
+	*jsontext.Decoder
+	names nameStack
+	name  []byte // the last name read, decoded
+}
+
+func (in *jsonReader) value(depth int) (jsonValue, error) {
 	token, err := in.ReadToken()
 	if err != nil {
 		return jsonValue{}, jsonFault(err)
@@ -74,16 +86,16 @@ func readJSON(in *jsontext.Decoder, depth int) (jsonValue, error) {
 			v.text = token.String()
 		}
 	case '[':
-		err = v.readItems(in, depth-1)
+		err = in.items(&v, depth-1)
 	case '{':
-		err = v.readFields(in, depth-1)
+		err = in.fields(&v, depth-1)
 	}
 	return v, err
 }
 
-func (v *jsonValue) readItems(in *jsontext.Decoder, depth int) error {
+func (in *jsonReader) items(v *jsonValue, depth int) error {
 	for in.PeekKind() != ']' {
-		item, err := readJSON(in, depth)
+		item, err := in.value(depth)
 		if err != nil {
 			return err
 		}
@@ -91,28 +103,25 @@ func (v *jsonValue) readItems(in *jsontext.Decoder, depth int) error {
 			v.items = append(v.items, item)
 		}
 	}
-	return endJSON(in)
+	return in.end()
 }
 
-func (v *jsonValue) readFields(in *jsontext.Decoder, depth int) error {
-	var seen map[string]bool
+func (in *jsonReader) fields(v *jsonValue, depth int) error {
+	in.names.open()
+	defer in.names.close()
 	for in.PeekKind() != '}' {
-		token, err := in.ReadToken()
-		if err != nil {
-			return jsonFault(err)
+		if err := in.readName(); err != nil {
+			return err
 		}
-		name := token.String()
-		folded := string(appendFold(nil, name))
-		switch {
-		case seen[folded]:
-			return unreadable("the JSON has an object with the name %q twice, in the same or another letter case", clip(name))
-		case strings.Contains(name, "\x00"):
-			return unreadable("the JSON has a name with a NUL in it")
-		case seen == nil:
-			seen = make(map[string]bool)
+		name := ""
+		if depth > 0 {
+			name = string(in.name)
 		}
-		seen[folded] = true
-		value, err := readJSON(in, depth)
+		keep := depth
+		if onlyChecked[name] {
+			keep = 0
+		}
+		value, err := in.value(keep)
 		if err != nil {
 			return err
 		}
@@ -120,11 +129,28 @@ func (v *jsonValue) readFields(in *jsontext.Decoder, depth int) error {
 			v.fields = append(v.fields, jsonField{name, value})
 		}
 	}
-	return endJSON(in)
+	return in.end()
 }
 
-// endJSON reads the closing bracket that PeekKind saw.
-func endJSON(in *jsontext.Decoder) error {
+func (in *jsonReader) readName() error {
+	raw, err := in.ReadValue()
+	if err != nil {
+		return jsonFault(err)
+	}
+	if in.name, err = jsontext.AppendUnquote(in.name[:0], raw); err != nil {
+		return jsonFault(err)
+	}
+	switch {
+	case bytes.IndexByte(in.name, 0) >= 0:
+		return unreadable("the JSON has a name with a NUL in it")
+	case !in.names.add(in.name):
+		return unreadable("the JSON has an object with the name %q twice, in the same or another letter case", clip(string(in.name)))
+	}
+	return nil
+}
+
+// end reads the closing bracket that PeekKind saw.
+func (in *jsonReader) end() error {
 	if _, err := in.ReadToken(); err != nil {
 		return jsonFault(err)
 	}

@@ -93,6 +93,18 @@ func TestTooManyReadingsMatchNothing(t *testing.T) {
 		c.APIs = append(c.APIs, api("a"+string(rune('0'+i)), strings.Repeat("/a", i)+"/*"))
 	}
 	table := mustCompile(t, c)
+	same := Config{APIs: []API{api("all", "/*"), {Name: "one"}}}
+	upper := Config{APIs: []API{api("upper", strings.Repeat("/A", 9)+"/*")}}
+	for i := 1; i <= 9; i++ {
+		same.APIs[1].Paths = append(same.APIs[1].Paths, Source{Pattern: strings.Repeat("/a", i) + "/*"})
+		upper.APIs = append(upper.APIs, api("a"+string(rune('0'+i)), strings.Repeat("/a", i)+"/*"))
+	}
+	if got := show(mustCompile(t, same).Match("GET", strings.Repeat("/A", 9)+"/x", NoUpgrade)); got != "all+one read" {
+		t.Errorf("nine patterns of one API: %s", got)
+	}
+	if got := show(mustCompile(t, upper).Match("GET", strings.Repeat("/A", 9)+"/x", NoUpgrade)); got != "upper read" {
+		t.Errorf("nine that are as broad or broader: %s", got)
+	}
 	for n, want := range map[int]string{1: "all+a1 read", 3: "all+a3+a2+a1 read", 4: "none", 9: "none"} {
 		if got := show(table.Match("GET", strings.Repeat("/A", n)+"/x", NoUpgrade)); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)

@@ -111,13 +111,33 @@ func (c *candidates) add(found *claim, exact bool) {
 	switch {
 	case exact && c.exact == nil:
 		c.exact = found // the walk visits the most specific first
-	case exact || found.api == nil: // broader than the first, or demands nothing
+	case exact || found.api == nil || c.exact != nil && !found.carvesOut(c.exact) || c.has(found):
 	case c.n == len(c.loose):
 		c.full = true
 	default:
 		c.loose[c.n] = found
 		c.n++
 	}
+}
+
+// carvesOut reports whether c, matching loosely, has a say beside the claim
+// that matches exactly. One that is as broad or broader has none: the exact
+// one was declared beside it or within it on purpose.
+func (c *claim) carvesOut(exact *claim) bool {
+	r := compareLoosely(c.pattern, exact.pattern)
+	return r != equal && r != broader
+}
+
+// has reports whether a more specific claim with the same target is there. Of
+// two claims that match one path and capture the same segment, or none, one
+// lies within the other, and the walk visited that one first.
+func (c *candidates) has(found *claim) bool {
+	for _, l := range c.loose[:c.n] {
+		if l.api == found.api && l.endpoint == found.endpoint && l.capture == found.capture {
+			return true
+		}
+	}
+	return false
 }
 
 // target returns what a claim that matches the path stands for. It reports
@@ -134,8 +154,8 @@ func (c *claim) target(text string) (Target, bool) {
 // false where they are too many to be judged.
 func (m *Match) addLoose(found *candidates, text string) bool {
 	for _, c := range found.loose[:found.n] {
-		if r := compareLoosely(c.pattern, found.exact.pattern); r == equal || r == broader {
-			continue // the exact one was declared beside or within it on purpose
+		if !c.carvesOut(found.exact) {
+			continue
 		}
 		target, ok := c.target(text)
 		if !ok || !m.addTarget(target) {

@@ -114,7 +114,7 @@ func checkFiles(reader *multipart.Reader, names []string) (int, error) {
 			return 0, err
 		}
 		i := slices.Index(names, name)
-		if i < 0 {
+		if i < 0 || isMethodParameter(name) {
 			return 0, unreadable("the multipart body has the part %q, which the field map does not announce, or twice", clip(name))
 		}
 		names = slices.Delete(names, i, i+1)

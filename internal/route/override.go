@@ -84,7 +84,7 @@ func MethodInQuery(r *http.Request) bool { return hasMethodParameter(r.URL.RawQu
 // take a POST for a form.
 func IsForm(r *http.Request) bool {
 	types := r.Header["Content-Type"]
-	if len(types) != 1 {
+	if len(types) != 1 || dropsContentHeader(r) {
 		return true
 	}
 	lower := strings.ToLower(types[0])
@@ -99,7 +99,7 @@ func MethodInForm(r *http.Request, body []byte) bool {
 		return false
 	}
 	types := r.Header["Content-Type"]
-	if len(types) > 1 || len(r.Header["Content-Encoding"]) > 0 {
+	if len(types) > 1 || len(r.Header["Content-Encoding"]) > 0 || dropsContentHeader(r) {
 		return true
 	}
 	if len(types) == 0 || strings.TrimSpace(types[0]) == "" {

@@ -98,6 +98,9 @@ func checkPostURL(r *http.Request, names ...[]string) error {
 	if err != nil {
 		return err
 	}
+	if MethodInQuery(r) {
+		return unreadable("the URL has a _method parameter, which could turn this request into another one")
+	}
 	for _, group := range names {
 		if name := params.any(group...); name != "" {
 			return unreadable("the URL of a POST has the parameter %q: send it in the body", name)
