@@ -98,6 +98,23 @@ func TestALinkIsTheSameDatabase(t *testing.T) {
 	}
 }
 
+func TestALinkToNoFileMakesTheFile(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.Symlink(filepath.Join("below", "real.db"), filepath.Join(folder, "link.db")); err != nil {
+		t.Fatal(err)
+	}
+	openTest(t, filepath.Join(folder, "link.db"), keys.Options{})
+	if mode := stat(t, filepath.Join(folder, "below", "real.db")).Mode(); mode.Perm() != 0o600 {
+		t.Errorf("mode %s, want 0600", mode)
+	}
+	if err := os.Symlink("loop.db", filepath.Join(folder, "loop.db")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), filepath.Join(folder, "loop.db"), keys.Options{}); err == nil {
+		t.Error("a link to itself was opened")
+	}
+}
+
 func TestWhatIsNoDatabaseIsRefused(t *testing.T) {
 	folder := t.TempDir()
 	garbage := filepath.Join(folder, "garbage")

@@ -31,14 +31,27 @@ func locate(path string) (string, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
+	if target, err := os.Readlink(abs); err == nil { // to a file that is not there yet
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(abs), target)
+		}
+		return locate(target)
+	}
 	folder, err := filepath.EvalSymlinks(filepath.Dir(abs))
 	return filepath.Join(folder, filepath.Base(abs)), err
 }
 
-// createFile makes an empty database that only its owner can read. SQLite
-// gives its log and its shared memory the same mode.
+// createFile makes an empty database that only its owner can read, if there
+// is none. SQLite gives its log and its shared memory the same mode.
+//
+// A file that is there must not even be opened: closing it again would drop
+// the locks that another store of this process holds on it, as POSIX locks
+// belong to the process (https://sqlite.org/howtocorrupt.html, 2.2).
 func createFile(path string) error {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("creating the database: %w", err)
 	}

@@ -27,6 +27,7 @@ var feedTests = map[string]func(*suite){
 	"waiting ends with a change of another handle":         feedAwaitOther,
 	"waiting ends at once where there is a change":         feedAwaitPast,
 	"waiting ends with its context":                        feedAwaitContext,
+	"waiting ends when the store is closed":                feedAwaitClosed,
 	"many may wait":                                        feedAwaitMany,
 	"a use of a key is no change":                          feedTouch,
 	"every digest is yielded, until the reader has enough": feedDigests,
@@ -173,6 +174,14 @@ func feedAwaitContext(s *suite) {
 	ctx, cancel = context.WithTimeout(s.Context(), 20*time.Millisecond)
 	defer cancel()
 	s.mustBe(s.mustCome(s.awaiting(ctx, 0)), context.DeadlineExceeded)
+}
+
+func feedAwaitClosed(s *suite) {
+	done := s.awaiting(s.Context(), 0)
+	s.must(s.Close())
+	if err := s.mustCome(done); err == nil {
+		s.Fatal("a change in a closed store")
+	}
 }
 
 func feedAwaitMany(s *suite) {
