@@ -115,8 +115,16 @@ func TestInvalidEscapesAreRefusedByGoOrByUs(t *testing.T) {
 	}
 	// A rewrite can leave what no client could send.
 	for _, u := range []*url.URL{
-		nil, {}, {Path: "a"}, {Opaque: "//x/y", Path: "/y"}, {Path: "/a", Fragment: "b"}, {Path: "/a", RawFragment: "b"},
-		{Path: "/a/b", RawPath: "/a%2fb"}, {Path: "/a", RawPath: "/%"}, {Path: "/a", RawPath: "/a%2"}, {Path: "/a", RawPath: "/a%zz"},
+		nil,
+		{},
+		{Path: "a"},
+		{Opaque: "//x/y", Path: "/y"},
+		{Path: "/a", Fragment: "b"},
+		{Path: "/a", RawFragment: "b"},
+		{Path: "/a/b", RawPath: "/a%2fb"},
+		{Path: "/a", RawPath: "/%"},
+		{Path: "/a", RawPath: "/a%2"},
+		{Path: "/a", RawPath: "/a%zz"},
 	} {
 		if Ambiguous(&http.Request{Method: "GET", URL: u}) == "" {
 			t.Errorf("%#v passes", u)
@@ -183,7 +191,7 @@ func TestAmbiguousDoesNotAllocateOnCleanRequests(t *testing.T) {
 
 func TestUpgrades(t *testing.T) {
 	h2 := func(major int, proto, protocol string, headers ...string) *http.Request {
-		r := httptest.NewRequest(http.MethodConnect, "https://example.com/a", nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodConnect, "https://example.com/a", nil)
 		r.ProtoMajor, r.Proto = major, proto
 		if protocol != "" {
 			r.Header[":protocol"] = []string{protocol}

@@ -122,6 +122,7 @@ func TestBodiesAreAskedForWhereTheyDecide(t *testing.T) {
 		{Name: "g", Paths: sources("/g"), GraphQL: &GraphQL{}, Rules: rules("write GET /g", "read WEBSOCKET /g")},
 		{Name: "h", Paths: sources("/h"), GraphQL: &GraphQL{}, Rules: rules("read WEBSOCKET /h")},
 		{Name: "rpc", Paths: sources("/rpc"), JSONRPC: &JSONRPC{}, Rules: rules("write POST /rpc")},
+		{Name: "live", Paths: sources("/live"), Rules: rules("read WEBSOCKET /live")},
 		{Name: "all", Paths: sources("/all/*")},
 		{Name: "inner", Paths: sources("/all/graphql"), GraphQL: &GraphQL{}},
 	}})
@@ -142,6 +143,8 @@ func TestBodiesAreAskedForWhereTheyDecide(t *testing.T) {
 		{"GET", "/rpc", NoUpgrade, "rpc read by body"},
 		{"PUT", "/rpc", NoUpgrade, "rpc write"},
 		{"DELETE", "/rpc", NoUpgrade, "rpc write"},
+		{"WEBSOCKET", "/live", NoUpgrade, "live write"},
+		{"GET", "/live", WebSocketUpgrade, "live read"},
 		{"GET", "/all/GraphQL", NoUpgrade, "all+inner write"},
 		{"GET", "/all/graphql/", NoUpgrade, "all+inner write"},
 	} {

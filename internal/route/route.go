@@ -44,7 +44,9 @@ type EndpointDecl struct {
 	Patterns []Source
 }
 
-// Rule overrides which access the method of a request stands for.
+// Rule overrides which access the method of a request stands for. In an API
+// whose body decides, a write rule raises what the body needs, and a read rule
+// is possible for WebSocket upgrades only: it could lower nothing else.
 type Rule struct {
 	// Access is permission.Read or permission.Write.
 	Access permission.Access

@@ -109,6 +109,9 @@ func (r *compiledRule) names(method string) bool {
 // "write GET /a" can't be slipped past with an Upgrade header.
 func (s *ruleSet) access(method string, p *requestPath, upgrade Upgrade) permission.Access {
 	if upgrade == NoUpgrade {
+		if method == MethodWebSocket {
+			return permission.Write // a method of that very name is no upgrade
+		}
 		return s.judge(method, p, readsByDefault(method), false)
 	}
 	if upgrade != WebSocketUpgrade || s.judge(MethodWebSocket, p, false, true) == permission.Write {
