@@ -137,9 +137,9 @@ func (o BootstrapOptions) existing(ctx context.Context, store keys.Store, path s
 	if err != nil {
 		return "", false, fmt.Errorf("reading the first admin key: %w", err)
 	}
-	secret, err := keys.ForeignSecret(strings.TrimSpace(string(text)))
-	if err != nil {
-		return path, false, nil
+	secret, malformed := keys.ForeignSecret(strings.TrimSpace(string(text)))
+	if malformed != nil {
+		return path, false, nil //nolint:nilerr // a file of something else is no fault, and it is in the way
 	}
 	_, err = store.Find(ctx, secret.Digest())
 	switch {

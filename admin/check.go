@@ -36,7 +36,7 @@ func (a *api) checkKey(c *call) (any, error) {
 // that carries it; nil where it is unknown.
 func (a *api) identifySecret(c *call, given string) (*keys.Identity, error) {
 	if _, err := keys.ForeignSecret(given); err != nil {
-		return nil, nil // no request can carry it
+		return nil, nil //nolint:nilerr // no request can carry it
 	}
 	r := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Header: http.Header{}}).WithContext(c.ctx)
 	r.Header.Set("Authorization", "Bearer "+given)

@@ -111,7 +111,7 @@ func decodeAt(s string, i int) (byte, int) {
 		if high < 0 || low < 0 {
 			break
 		}
-		c = byte(high<<4 | low)
+		c = byte(high<<4 | low) //nolint:gosec // G115: both are below 16
 		n += 2
 	}
 	return c, n

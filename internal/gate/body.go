@@ -25,10 +25,10 @@ func readBody(r *http.Request, limit int64) ([]byte, Outcome, string) {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
 	_, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
-	var max *http.MaxBytesError
+	var over *http.MaxBytesError
 	switch {
-	case errors.As(err, &max):
-		return nil, BodyTooLarge, tooLarge(max.Limit)
+	case errors.As(err, &over):
+		return nil, BodyTooLarge, tooLarge(over.Limit)
 	case err != nil:
 		return nil, UnreadableBody, "the body could not be read to its end"
 	case int64(buf.Len()) > limit:
