@@ -43,10 +43,19 @@ func TestTokensAreOnlyHexadecimal(t *testing.T) {
 func TestTheIndexIsAskedForFewGrams(t *testing.T) {
 	for text, want := range map[string]int{
 		"": 0, "a": 0, "ab": 0, "-_": 0, "é": 1, "aé": 1, "abc": 1, "key": 0, "key_": 0, "key_0": 1, "key_01jd2f": 6, "key_01jd2fg": 1,
-		strings.Repeat("abcdefgh", 1000): maxGrams,
+		strings.Repeat("abcdefgh", 1000): 8, alphabet(300): 2 * askedGrams,
 	} {
 		if got := gramsToAsk(text); len(got) != want {
 			t.Errorf("%.20q: %q, want %d grams", text, got, want)
 		}
 	}
+}
+
+// alphabet returns n different characters.
+func alphabet(n int) string {
+	var text strings.Builder
+	for i := range n {
+		text.WriteRune(rune('一' + i))
+	}
+	return text.String()
 }
