@@ -152,8 +152,10 @@ func TestPatchChangesWhatItNames(t *testing.T) {
 	}{
 		{`{"name": " deploy "}`, "name", "deploy"},
 		{`{"owner": ""}`, "owner", ""},
-		{`{"permissions": {"mode": "restricted", "apis": {"rest": {"access": "none"}}}}`, "permissions",
-			map[string]any{"mode": "restricted", "apis": map[string]any{"rest": map[string]any{"access": "none"}}}},
+		{
+			`{"permissions": {"mode": "restricted", "apis": {"rest": {"access": "none"}}}}`, "permissions",
+			map[string]any{"mode": "restricted", "apis": map[string]any{"rest": map[string]any{"access": "none"}}},
+		},
 		{`{"permissions": {"mode": "all"}}`, "permissions", map[string]any{"mode": "all"}},
 		{`{"admin": "read"}`, "admin", "read"},
 		{`{"enabled": false}`, "status", "disabled"},

@@ -6,6 +6,7 @@ package admin
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -235,22 +236,24 @@ type ProblemShort struct {
 	Code    string `json:"code"`
 }
 
-// Error says what went wrong, in a line.
+// Error says what went wrong, in a line, with every fault that is listed.
 func (p *Problem) Error() string {
 	text := p.Detail
 	if text == "" {
 		text = p.Title
 	}
-	for i, e := range p.Errors {
-		sep := "; "
-		if i == 0 {
-			sep = ": "
-		}
-		text += sep
-		if e.Field != "" {
-			text += e.Field + ": "
-		}
-		text += e.Message
+	if len(p.Errors) == 0 {
+		return text
 	}
-	return text
+	faults := make([]string, len(p.Errors))
+	for i, e := range p.Errors {
+		faults[i] = e.Message
+		if e.Field != "" {
+			faults[i] = e.Field + ": " + e.Message
+		}
+	}
+	if strings.HasPrefix(text, faults[0]) { // it would be told twice
+		text = p.Title
+	}
+	return text + ": " + strings.Join(faults, "; ")
 }
