@@ -120,14 +120,14 @@ func (l *Lookup) Find(ctx context.Context, d *keys.Digest, now time.Time) (*keys
 	o := l.options.Load()
 	e := l.cache.Get(d)
 	if e == nil {
-		return l.miss(ctx, *d, nil)
+		return l.miss(ctx, *d, nil, true)
 	}
 	age := now.Sub(l.start) - e.CheckedAt
 	if e.Identity == nil {
 		if age < o.UnknownTTL {
 			return nil, Unknown, nil
 		}
-		return l.miss(ctx, *d, nil)
+		return l.miss(ctx, *d, nil, false)
 	}
 	if age < o.TTL {
 		// From four fifths of its ttl on, a key in use is looked up again
@@ -140,16 +140,16 @@ func (l *Lookup) Find(ctx context.Context, d *keys.Digest, now time.Time) (*keys
 	if age >= max(o.StaleIfError, o.TTL) {
 		e = nil
 	}
-	return l.miss(ctx, *d, e)
+	return l.miss(ctx, *d, e, false)
 }
 
 // miss asks the store. kept is an entry too old to serve, unless the store
-// can't be asked.
-func (l *Lookup) miss(ctx context.Context, d keys.Digest, kept *cache.Entry) (*keys.Identity, Found, error) {
+// can't be asked; cold says that nothing at all is remembered.
+func (l *Lookup) miss(ctx context.Context, d keys.Digest, kept *cache.Entry, cold bool) (*keys.Identity, Found, error) {
 	if kept == nil && !l.admit(&d) {
 		return nil, Miss, errBusy
 	}
-	id, err := l.fetch(ctx, d)
+	id, err := l.fetch(ctx, d, cold)
 	if err != nil && kept != nil && ctx.Err() == nil {
 		return kept.Identity, Stale, nil
 	}
@@ -166,8 +166,12 @@ func (l *Lookup) admit(d *keys.Digest) bool {
 
 // fetch asks the store, once for all that wait for the same secret. The
 // query belongs to none of them, so that one that gives up fails no other.
-func (l *Lookup) fetch(ctx context.Context, d keys.Digest) (*keys.Identity, error) {
+// Where nothing was remembered, somebody's answer may have come in since.
+func (l *Lookup) fetch(ctx context.Context, d keys.Digest, cold bool) (*keys.Identity, error) {
 	answer := l.flight.DoChan(string(d[:]), func() (any, error) {
+		if e := l.cache.Get(&d); cold && e != nil {
+			return e.Identity, nil
+		}
 		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 		defer cancel()
 		return l.ask(shared, d)
@@ -203,6 +207,8 @@ func (l *Lookup) ask(ctx context.Context, d keys.Digest) (*keys.Identity, error)
 			break
 		}
 	}
+	// Only now do those who come next find it there: a herd is one query.
+	l.cache.Wait()
 	return id, nil
 }
 
@@ -217,7 +223,7 @@ func (l *Lookup) query(ctx context.Context, d keys.Digest) (*keys.Identity, erro
 }
 
 func (l *Lookup) refresh(d keys.Digest, e *cache.Entry) {
-	if _, err := l.fetch(context.Background(), d); err != nil {
+	if _, err := l.fetch(context.Background(), d, false); err != nil {
 		e.RefreshFailed() // the next request tries again; the breaker keeps that cheap
 	}
 }
