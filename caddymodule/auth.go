@@ -36,9 +36,18 @@ type Auth struct {
 // apiRecord is what requests of an API need and what does not change.
 type apiRecord struct {
 	counters apiCounters
-	// name is the API's name as a value of a variable: made once, because an
-	// interface that holds a string is an allocation.
-	name any
+	// name and endpoints are names as values of a variable: made once, because
+	// an interface that holds a string is an allocation.
+	name      any
+	endpoints map[string]any // declared ones only
+}
+
+// endpoint returns an endpoint's name as a value of a variable.
+func (a *apiRecord) endpoint(name string) any {
+	if made := a.endpoints[name]; made != nil {
+		return made
+	}
+	return name
 }
 
 // CaddyModule returns the Caddy module information.
@@ -49,19 +58,8 @@ func (*Auth) CaddyModule() caddy.ModuleInfo {
 // Provision compiles the table of routes. The gate opens with the app.
 func (h *Auth) Provision(ctx caddy.Context) error {
 	h.log = ctx.Logger()
-	table, err := h.Compile()
-	if err != nil {
+	if err := h.prepare(); err != nil {
 		return err
-	}
-	h.table = table
-	h.realm = h.Realm
-	if h.realm == "" {
-		h.realm = config.DefaultRealm
-	}
-	h.apis = map[string]*apiRecord{"": {name: ""}}
-	for i := range h.APIs {
-		name := h.APIs[i].Name
-		h.apis[name] = &apiRecord{counters: apiCounters{api: name}, name: name}
 	}
 	app, err := ctx.App(appName)
 	if err != nil {
@@ -73,6 +71,27 @@ func (h *Auth) Provision(ctx caddy.Context) error {
 	h.logs = server == nil || server.Logs != nil
 	h.app.redactor.add(h.credentials())
 	h.app.redactor.wrapServers(ctx, h.log)
+	return nil
+}
+
+// prepare makes what follows from the configuration alone.
+func (h *Auth) prepare() (err error) {
+	if h.table, err = h.Compile(); err != nil {
+		return err
+	}
+	h.realm = h.Realm
+	if h.realm == "" {
+		h.realm = config.DefaultRealm
+	}
+	h.apis = map[string]*apiRecord{"": {name: ""}}
+	for i := range h.APIs {
+		api := &h.APIs[i]
+		record := &apiRecord{counters: apiCounters{api: api.Name}, name: api.Name, endpoints: map[string]any{"": ""}}
+		for _, e := range api.Endpoints {
+			record.endpoints[e.Name] = e.Name
+		}
+		h.apis[api.Name] = record
+	}
 	return nil
 }
 

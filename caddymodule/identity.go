@@ -92,10 +92,7 @@ func announce(r *http.Request, d *gate.Decision, api *apiRecord) {
 	if vars != nil {
 		vars[varAPI] = api.name
 		vars[varAccess] = accessWords[d.Needs]
-		vars[varEndpoint] = ""
-		if d.Endpoint != "" {
-			vars[varEndpoint] = d.Endpoint
-		}
+		vars[varEndpoint] = api.endpoint(d.Endpoint)
 	}
 	c.set(r.Header, 0, "X-Auth-Key-Id", string(d.Key.ID))
 	c.set(r.Header, 1, "X-Auth-Key-Owner", d.Key.Owner)
