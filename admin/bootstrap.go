@@ -46,8 +46,8 @@ type BootstrapOptions struct {
 func Bootstrap(ctx context.Context, store keys.Store, o BootstrapOptions) (path string, created bool, err error) {
 	o = o.withDefaults()
 	// No file for a store that is down: the next try would find it in its way.
-	if err := store.Ping(ctx); err != nil {
-		return "", false, fmt.Errorf("looking for an admin key: %w", err)
+	if has, err := store.HasAdmin(ctx); err != nil || has {
+		return "", false, err
 	}
 	path = filepath.Join(o.Dir, BootstrapFile)
 	secret, err := keys.NewSecret(o.KeyPrefix, o.Random)

@@ -182,6 +182,9 @@ type Store interface {
 	// HasForeign says whether any secret is Foreign. It is asked at start, so
 	// it must be quick however many keys there are (a partial index).
 	HasForeign(ctx context.Context) (bool, error)
+	// HasAdmin says whether any key, enabled or not, has admin access Write:
+	// what CreateFirstAdmin goes by.
+	HasAdmin(ctx context.Context) (bool, error)
 	// Counts returns how many keys have each status at now.
 	Counts(ctx context.Context, now time.Time) (Counts, error)
 

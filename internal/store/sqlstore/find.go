@@ -45,9 +45,18 @@ const hasForeignSQL = `SELECT EXISTS (SELECT 1 FROM secrets WHERE is_foreign = 1
 
 // HasForeign implements keys.Store.
 func (s *Store) HasForeign(ctx context.Context) (bool, error) {
+	return s.exists(ctx, "secrets of another format", hasForeignSQL)
+}
+
+// HasAdmin implements keys.Store.
+func (s *Store) HasAdmin(ctx context.Context) (bool, error) {
+	return s.exists(ctx, "an admin key", anyAdminSQL)
+}
+
+func (s *Store) exists(ctx context.Context, what, query string) (bool, error) {
 	var found bool
-	if err := s.engine.Read.QueryRowContext(ctx, hasForeignSQL).Scan(&found); err != nil {
-		return false, fmt.Errorf("looking for secrets of another format: %w", err)
+	if err := s.engine.Read.QueryRowContext(ctx, query).Scan(&found); err != nil {
+		return false, fmt.Errorf("looking for %s: %w", what, err)
 	}
 	return found, nil
 }

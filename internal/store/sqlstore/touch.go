@@ -12,8 +12,8 @@ import (
 )
 
 // touchedAtOnce is how many keys one transaction touches: a longer one would
-// keep an admin's change waiting for more than some 100 ms.
-const touchedAtOnce = 5000
+// keep an admin's change waiting for more than some 20 ms.
+const touchedAtOnce = 1000
 
 const touchSQL = `UPDATE keys SET last_used_at = $1 WHERE id = $2 AND (last_used_at IS NULL OR last_used_at < $1)`
 

@@ -60,6 +60,7 @@ func asking(s *suite, ctx context.Context, k keys.New) map[string]func() error {
 		"AwaitChange": func() error { return s.AwaitChange(ctx, 2) },
 		"Digests":     func() error { return s.Digests(ctx, func(keys.Digest) bool { return true }) },
 		"HasForeign":  func() error { _, err := s.HasForeign(ctx); return err },
+		"HasAdmin":    func() error { _, err := s.HasAdmin(ctx); return err },
 		"Counts":      func() error { _, err := s.Counts(ctx, start); return err },
 		"Ping":        func() error { return s.Ping(ctx) },
 	}
