@@ -42,6 +42,7 @@ func (a *Admin) Provision(ctx caddy.Context) error {
 	a.app.admins = append(a.app.admins, a)
 	a.app.redactor.add(adminCredentials())
 	a.app.redactor.wrapServers(ctx, a.log)
+	a.app.redactor.wrapEarlier(ctx, a.log)
 	return nil
 }
 

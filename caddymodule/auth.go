@@ -71,6 +71,7 @@ func (h *Auth) Provision(ctx caddy.Context) error {
 	h.logs = server == nil || server.Logs != nil
 	h.app.redactor.add(h.credentials())
 	h.app.redactor.wrapServers(ctx, h.log)
+	h.app.redactor.wrapEarlier(ctx, h.log)
 	return nil
 }
 

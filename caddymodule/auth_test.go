@@ -245,6 +245,20 @@ func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 	}
 }
 
+func TestAConnectionIsKeptAfterARefusalWhoseBodyWasRead(t *testing.T) {
+	s := newSite(t, "", standard)
+	_, reader := s.key(func(k *keys.Key) { k.Permissions.Mode = permission.ReadOnly })
+	mutation := `{"query":"mutation { x }"}`
+	answer, _ := s.do("POST", "/graphql", bearer(reader), header("Content-Type", "application/json"), body(mutation))
+	if answer.StatusCode != 403 || answer.Close {
+		t.Errorf("status %d, closed %t", answer.StatusCode, answer.Close)
+	}
+	answer, _ = s.do("POST", "/graphql", bearer("kw_unknown"), header("Content-Type", "application/json"), body(mutation))
+	if answer.StatusCode != 401 || !answer.Close {
+		t.Errorf("status %d, closed %t: with the body unread the connection must end", answer.StatusCode, answer.Close)
+	}
+}
+
 func TestWebSocketUpgradesWriteAndOtherUpgradesAreRefused(t *testing.T) {
 	s := newSite(t, "", standard)
 	s.upstream.answer = func(w http.ResponseWriter, r *http.Request) {

@@ -155,6 +155,8 @@ func load(t *testing.T, caddyfile string) error {
 	if err != nil {
 		return err
 	}
+	// The former server closes its connections, maybe just as one is used again.
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	return caddy.Load(text, true)
 }
 

@@ -79,6 +79,28 @@ func (r *redactor) wrapServers(ctx caddy.Context, log *zap.Logger) {
 	}
 }
 
+// loudEarly are handlers that log whole requests at level DEBUG and may stand
+// before ours. Others are left alone: reverse_proxy, for one, uses its logger
+// from goroutines that run as soon as it is provisioned.
+var loudEarly = []string{"http.handlers.rewrite", "http.handlers.push"}
+
+// wrapEarlier makes handlers redact that were provisioned before wrapSinks, as
+// is so when the http app comes before ours.
+func (r *redactor) wrapEarlier(ctx caddy.Context, log *zap.Logger) {
+	instances := field[map[string][]caddy.Module](&ctx, "moduleInstances")
+	if instances == nil {
+		warnUnredacted(log, "caddy.Context.moduleInstances")
+		return
+	}
+	for _, id := range loudEarly {
+		for _, module := range (*instances)[id] {
+			if !r.wrapLogger(module, "logger") {
+				warnUnredacted(log, "the logger of "+id)
+			}
+		}
+	}
+}
+
 func (r *redactor) wrapServer(server *caddyhttp.Server) bool {
 	all := true
 	for _, name := range []string{"logger", "accessLogger", "errorLogger", "traceLogger"} {

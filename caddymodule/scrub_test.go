@@ -43,7 +43,7 @@ func TestConnectionCanNotNameWhatTheUpstreamMustGet(t *testing.T) {
 		"keep-alive":                         {"keep-alive"},
 		"close, X-Auth-Key-Id":               {"close"},
 		"x-auth-access":                      nil,
-		",, X-AUTH-API\t,\tUpgrade":           {"Upgrade"},
+		",, X-AUTH-API\t,\tUpgrade":          {"Upgrade"},
 		"x_auth_key_owner, Te":               {"Te"},
 		"Content-Type, X-Mine":               {"X-Mine"},
 		"content-encoding,content-length":    nil,
