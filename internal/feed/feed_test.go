@@ -188,7 +188,9 @@ func TestFeedThatLostItsPlaceForgetsEverything(t *testing.T) {
 	sink.await(t, func(_ []keys.Seq, resets int) bool { return resets == 1 })
 	reader.set(errors.New("cut"))
 	create(t, writer, 1)
-	_ = <-faults // it was cut
+	if err := <-faults; err == nil {
+		t.Fatal("the cut was no fault")
+	}
 	create(t, writer, 2000)
 	reader.set(nil)
 	sink.await(t, func(_ []keys.Seq, resets int) bool { return resets == 2 })

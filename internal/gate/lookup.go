@@ -133,7 +133,7 @@ func (l *Lookup) Find(ctx context.Context, d *keys.Digest, now time.Time) (*keys
 		// From four fifths of its ttl on, a key in use is looked up again
 		// in the background: a hit never waits for the store.
 		if age > o.TTL-o.TTL/5 && e.StartRefresh() {
-			go l.refresh(*d, e) //nolint:gosec // G118: it outlives the request on purpose
+			go l.refresh(*d, e) //nolint:gosec,contextcheck // it outlives the request on purpose
 		}
 		return e.Identity, Hit, nil
 	}
