@@ -60,7 +60,7 @@ func openWith(ctx context.Context, path string, migrations fs.FS, o keys.Options
 		return nil, err
 	}
 	shared, err := sqlstore.New(ctx, sqlstore.Engine{
-		Read: pools.read, Write: pools.write, Begin: pools.begin,
+		Read: pools.read, Write: pools.write, Lookup: pools.lookup, Begin: pools.begin,
 		Index: gramIndex{}, Using: using, Contains: contains,
 	}, w.wokenBy(o))
 	if err != nil {
@@ -80,10 +80,11 @@ func (s *Store) Close() error {
 // pools are the connections to one file. A file has one writer at a time
 // anyway: with one connection for it, writers of this process queue in Go,
 // where a context ends the wait, and never see SQLITE_BUSY from each other.
-// Waiting for changes has its own, so that long lists don't delay it.
+// Look-ups and waiting for changes have their own, so that long lists delay
+// neither.
 type pools struct {
-	read, write, watch *sql.DB
-	wait               time.Duration // of a change, for other processes
+	lookup, read, write, watch *sql.DB
+	wait                       time.Duration // of a change, for other processes
 }
 
 func openPools(ctx context.Context, path string) (*pools, error) {
@@ -94,7 +95,8 @@ func openPools(ctx context.Context, path string) (*pools, error) {
 		conns int
 	}{
 		{&p.write, writerDSN(path), 1},
-		{&p.read, readerDSN(path), max(4, 2*runtime.GOMAXPROCS(0))},
+		{&p.lookup, readerDSN(path), max(2, runtime.GOMAXPROCS(0))},
+		{&p.read, readerDSN(path), max(2, runtime.GOMAXPROCS(0))},
 		{&p.watch, readerDSN(path), 1},
 	} {
 		db, err := sql.Open("sqlite", pool.dsn)
@@ -115,7 +117,7 @@ func openPools(ctx context.Context, path string) (*pools, error) {
 
 func (p *pools) close() error {
 	var errs []error
-	for _, db := range []*sql.DB{p.watch, p.read, p.write} {
+	for _, db := range []*sql.DB{p.watch, p.lookup, p.read, p.write} {
 		if db != nil {
 			errs = append(errs, db.Close())
 		}

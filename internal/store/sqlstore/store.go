@@ -21,6 +21,9 @@ const defaultMaxChanges = 100_000
 type Engine struct {
 	// Read answers queries; Write makes changes. They may be the same.
 	Read, Write *sql.DB
+	// Lookup answers Find alone, so that nothing that takes long, such as
+	// counting keys, can hold up requests.
+	Lookup *sql.DB
 	// Begin starts a transaction on Write, when it is its turn.
 	Begin func(ctx context.Context) (*sql.Tx, error)
 	// Index keeps the engine's own index of searchable text, if it has one.
@@ -58,7 +61,7 @@ type Store struct {
 // New returns a store over a database whose tables are there. The engine's
 // databases stay the caller's to close.
 func New(ctx context.Context, e Engine, o keys.Options) (*Store, error) {
-	find, err := e.Read.PrepareContext(ctx, findSQL)
+	find, err := e.Lookup.PrepareContext(ctx, findSQL)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the look-up of secrets: %w", err)
 	}
