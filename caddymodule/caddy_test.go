@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -140,7 +141,19 @@ func newSite(t *testing.T, global, directives string) *site {
 	if err := s.load(global, directives); err != nil {
 		t.Fatal(err)
 	}
+	s.connected()
 	return s
+}
+
+// connected waits until the change feed follows the store: it begins by
+// forgetting what was cached before.
+func (s *site) connected() {
+	s.t.Helper()
+	for began := time.Now(); !s.engine().feed.Connected(); runtime.Gosched() {
+		if time.Since(began) > 10*time.Second {
+			s.t.Fatal("the change feed has not connected in 10 s")
+		}
+	}
 }
 
 // load loads or reloads the site.
