@@ -20,6 +20,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 	"github.com/caddy-keywarden/keywarden/internal/permission"
@@ -226,11 +227,29 @@ func (s *site) keyWith(secret keys.Secret, edit ...func(*keys.Key)) keys.Key {
 		e(&k)
 	}
 	_, err := keys.ParseSecret(keys.DefaultPrefix, secret.Reveal())
+	applied := s.applied()
 	if err := s.engine().store.Create(s.t.Context(), keys.By{Actor: "test", At: now}, "create",
 		[]keys.New{{Key: k, Digest: secret.Digest(), Foreign: err != nil}}); err != nil {
 		s.t.Fatal(err)
 	}
+	// The feed applies the change once more, and what was cached in between is
+	// forgotten. Tests that look into the cache must not come before that.
+	for began := time.Now(); s.applied() == applied; runtime.Gosched() {
+		if time.Since(began) > 10*time.Second {
+			s.t.Fatal("the change feed has not brought the change in 10 s")
+		}
+	}
 	return k
+}
+
+// applied returns how many changes the feed has brought.
+func (s *site) applied() uint64 {
+	s.t.Helper()
+	var m dto.Metric
+	if err := changeLagSeconds.Write(&m); err != nil {
+		s.t.Fatal(err)
+	}
+	return m.GetHistogram().GetSampleCount()
 }
 
 // do sends a request and returns the answer, read to its end.
