@@ -73,6 +73,11 @@ func (c *Credentials) find(r *http.Request) (text string, count int) {
 // fromAuthorization returns the secret in the value of an Authorization
 // header, if it is of a scheme that is configured.
 func (c *Credentials) fromAuthorization(value string) (string, bool) {
+	// As nearly everybody sends it.
+	const bearer = "Bearer "
+	if c.Bearer && len(value) > len(bearer) && value[:len(bearer)] == bearer && value[len(bearer)] != ' ' {
+		return value[len(bearer):], true
+	}
 	scheme, rest, found := strings.Cut(value, " ")
 	if !found {
 		return "", false

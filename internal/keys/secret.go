@@ -78,12 +78,12 @@ func ParseSecret(prefix, text string) (Secret, error) {
 	if len(text) != head+randomLen+checksumLen || text[:len(prefix)] != prefix || text[len(prefix)] != '_' {
 		return Secret{}, ErrMalformed
 	}
-	for i := head; i < len(text); i++ {
-		if !base62[text[i]] {
+	body := text[:head+randomLen] // the alphabet of the rest follows from the checksum
+	for i := head; i < len(body); i++ {
+		if !base62[body[i]] {
 			return Secret{}, ErrMalformed
 		}
 	}
-	body := text[:head+randomLen]
 	var sum [checksumLen]byte
 	appendChecksum(sum[:0], crc32.ChecksumIEEE(unsafe.Slice(unsafe.StringData(body), len(body))))
 	if text[len(body):] != string(sum[:]) {

@@ -73,22 +73,54 @@ func (s *Set) For(api, endpoint string) Access {
 	default:
 		return None
 	}
-	i, ok := slices.BinarySearchFunc(s.APIs, api, func(g Grant, name string) int { return cmp.Compare(g.API, name) })
-	if !ok {
+	g := s.grant(api)
+	switch {
+	case g == nil:
 		return None
-	}
-	g := &s.APIs[i]
-	if !g.ByEndpoint {
+	case !g.ByEndpoint:
 		return g.Access
-	}
-	if endpoint == "" {
+	case endpoint == "":
 		return None
 	}
-	j, ok := slices.BinarySearchFunc(g.Endpoints, endpoint, func(e EndpointGrant, id string) int { return cmp.Compare(e.Endpoint, id) })
-	if !ok {
-		return None
+	return g.on(endpoint)
+}
+
+// few is up to how many entries are searched one by one: comparing for
+// equality is cheaper than for order, as most strings differ in length.
+const few = 8
+
+// grant returns what s says of an API; nil if nothing.
+func (s *Set) grant(api string) *Grant {
+	if len(s.APIs) > few {
+		i, ok := slices.BinarySearchFunc(s.APIs, api, func(g Grant, name string) int { return cmp.Compare(g.API, name) })
+		if !ok {
+			return nil
+		}
+		return &s.APIs[i]
 	}
-	return g.Endpoints[j].Access
+	for i := range s.APIs {
+		if s.APIs[i].API == api {
+			return &s.APIs[i]
+		}
+	}
+	return nil
+}
+
+// on returns the access to an endpoint of a grant by endpoint.
+func (g *Grant) on(endpoint string) Access {
+	if len(g.Endpoints) > few {
+		i, ok := slices.BinarySearchFunc(g.Endpoints, endpoint, func(e EndpointGrant, id string) int { return cmp.Compare(e.Endpoint, id) })
+		if !ok {
+			return None
+		}
+		return g.Endpoints[i].Access
+	}
+	for i := range g.Endpoints {
+		if g.Endpoints[i].Endpoint == endpoint {
+			return g.Endpoints[i].Access
+		}
+	}
+	return None
 }
 
 // Any reports whether s gives more than None anywhere on the API.
@@ -96,16 +128,14 @@ func (s *Set) Any(api string) bool {
 	if s.Mode != Restricted {
 		return s.Mode == All || s.Mode == ReadOnly
 	}
-	for _, g := range s.APIs {
-		if g.API != api {
-			continue
-		}
-		if !g.ByEndpoint {
-			return g.Access > None
-		}
-		return slices.ContainsFunc(g.Endpoints, func(e EndpointGrant) bool { return e.Access > None })
+	g := s.grant(api)
+	switch {
+	case g == nil:
+		return false
+	case !g.ByEndpoint:
+		return g.Access > None
 	}
-	return false
+	return slices.ContainsFunc(g.Endpoints, func(e EndpointGrant) bool { return e.Access > None })
 }
 
 // setJSON is the contract's shape of permissions, in the store and the audit.

@@ -80,6 +80,34 @@ func TestAnyFindsAccessBelowTheAPI(t *testing.T) {
 	}
 }
 
+// Short and long sets are searched in different ways, with one result.
+func TestLongSetsGiveWhatTheyList(t *testing.T) {
+	for _, n := range []int{1, few, few + 1, 100} {
+		var grants []Grant
+		for i := range n {
+			g := Grant{API: fmt.Sprintf("api-%d", i), ByEndpoint: true}
+			for j := range n {
+				g.Endpoints = append(g.Endpoints, EndpointGrant{fmt.Sprintf("e%d", j), Access((i + j) % 3)})
+			}
+			grants = append(grants, g)
+		}
+		set := mustRestricted(t, grants...)
+		for i := range n {
+			for j := range n {
+				if got, want := set.For(fmt.Sprintf("api-%d", i), fmt.Sprintf("e%d", j)), Access((i+j)%3); got != want {
+					t.Fatalf("%d of %d, endpoint %d: %s, want %s", i, n, j, got, want)
+				}
+			}
+			if got := set.For(fmt.Sprintf("api-%d", i), "e"); got != None {
+				t.Fatalf("an unlisted endpoint gives %s", got)
+			}
+		}
+		if got := set.For("api", "e0"); got != None {
+			t.Fatalf("an unlisted API gives %s", got)
+		}
+	}
+}
+
 func TestListingTwiceIsRefused(t *testing.T) {
 	if _, err := NewRestricted(Grant{API: "a", Access: Read}, Grant{API: "a", Access: Write}); err == nil {
 		t.Error("an API listed twice was accepted")

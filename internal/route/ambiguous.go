@@ -62,8 +62,27 @@ var suspect = func() (marked [256]bool) {
 	return marked
 }()
 
-// decodedFault judges a decoded path, which begins with a slash.
+// harmless marks the ASCII characters that mean nothing to anybody wherever
+// they stand in a segment: all that are printable but . / \ # ? ; % and space.
+var harmless = func() (table [256]bool) {
+	for c := '!'; c <= '~'; c++ {
+		table[c] = !strings.ContainsRune(`./\#?;%`, c)
+	}
+	return table
+}()
+
+// decodedFault judges a decoded path, which begins with a slash. Nearly all
+// paths are segments of harmless characters: they need one look a character.
 func decodedFault(path string) string {
+	for i := 1; i < len(path); i++ {
+		if !harmless[path[i]] && (path[i] != '/' || !harmless[path[i-1]]) {
+			return unusualFault(path)
+		}
+	}
+	return ""
+}
+
+func unusualFault(path string) string {
 	for i := 1; i < len(path); {
 		c := path[i]
 		if !suspect[c] {

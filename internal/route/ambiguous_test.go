@@ -203,6 +203,7 @@ func TestUpgrades(t *testing.T) {
 	}
 	get := func(headers ...string) *http.Request { return received(t, "GET", "/a", headers...) }
 	pseudo := get()
+	pseudo.ProtoMajor, pseudo.Proto = 2, "HTTP/2.0"
 	pseudo.Header[":protocol"] = []string{"websocket"}
 	for _, c := range []struct {
 		name    string

@@ -48,7 +48,10 @@ func UpgradeOf(r *http.Request) Upgrade {
 		}
 		return OtherUpgrade
 	}
-	_, pseudo := r.Header[":protocol"]
+	pseudo := false
+	if r.ProtoMajor != 1 { // HTTP/1 can't carry a name with a colon
+		_, pseudo = r.Header[":protocol"]
+	}
 	switch {
 	case len(values) == 0 && !pseudo:
 		return NoUpgrade
