@@ -144,22 +144,30 @@ func TestRequestsAreWhatTheAPIExpects(t *testing.T) {
 		do   func(context.Context) error
 		want seen
 	}{
-		{func(ctx context.Context) error { _, _, err := c.List(ctx, admin.KeyFilter{}); return err },
-			seen{Line: "GET /v1/keys"}},
+		{
+			func(ctx context.Context) error { _, _, err := c.List(ctx, admin.KeyFilter{}); return err },
+			seen{Line: "GET /v1/keys"},
+		},
 		{func(ctx context.Context) error {
 			_, _, err := c.List(ctx, admin.KeyFilter{Owner: "o", Status: "active", Text: "a&b", API: "rest", Limit: 200, Cursor: "="})
 			return err
 		}, seen{Line: "GET /v1/keys?api=rest&cursor=%3D&limit=200&owner=o&q=a%26b&status=active"}},
-		{func(ctx context.Context) error { _, _, err := c.Get(ctx, "../x?y"); return err },
-			seen{Line: "GET /v1/keys/..%2Fx%3Fy"}},
-		{func(ctx context.Context) error { _, _, err := c.Get(ctx, ".."); return err },
-			seen{Line: "GET /v1/keys/%2E%2E"}},
+		{
+			func(ctx context.Context) error { _, _, err := c.Get(ctx, "../x?y"); return err },
+			seen{Line: "GET /v1/keys/..%2Fx%3Fy"},
+		},
+		{
+			func(ctx context.Context) error { _, _, err := c.Get(ctx, ".."); return err },
+			seen{Line: "GET /v1/keys/%2E%2E"},
+		},
 		{func(ctx context.Context) error {
 			_, _, err := c.Patch(ctx, "key_1", admin.Patch{Name: &name, ExpiresAt: &admin.Expiry{}}, `"7"`)
 			return err
 		}, seen{Line: "PATCH /v1/keys/key_1", Type: "application/json", Match: `"7"`, Body: `{"name":"<a & b>","expires_at":null}`}},
-		{func(ctx context.Context) error { return c.Delete(ctx, "key_1", `"7"`) },
-			seen{Line: "DELETE /v1/keys/key_1", Match: `"7"`}},
+		{
+			func(ctx context.Context) error { return c.Delete(ctx, "key_1", `"7"`) },
+			seen{Line: "DELETE /v1/keys/key_1", Match: `"7"`},
+		},
 		{func(ctx context.Context) error {
 			_, _, err := c.Rotate(ctx, "key_1", 1500*time.Millisecond, "")
 			return err
@@ -169,10 +177,14 @@ func TestRequestsAreWhatTheAPIExpects(t *testing.T) {
 			return err
 		}, seen{Line: "POST /v1/keys/import", Type: "application/json", Body: `{"keys":[{"a":"<"}]}`}},
 		{func(ctx context.Context) error { _, _, err := c.APIs(ctx); return err }, seen{Line: "GET /v1/apis"}},
-		{func(ctx context.Context) error { _, _, err := c.PutEndpoint(ctx, "rest", "a b", "T"); return err },
-			seen{Line: "PUT /v1/apis/rest/endpoints/a%20b", Type: "application/json", Body: `{"title":"T"}`}},
-		{func(ctx context.Context) error { return c.DeleteEndpoint(ctx, "rest", "a%") },
-			seen{Line: "DELETE /v1/apis/rest/endpoints/a%25"}},
+		{
+			func(ctx context.Context) error { _, _, err := c.PutEndpoint(ctx, "rest", "a b", "T"); return err },
+			seen{Line: "PUT /v1/apis/rest/endpoints/a%20b", Type: "application/json", Body: `{"title":"T"}`},
+		},
+		{
+			func(ctx context.Context) error { return c.DeleteEndpoint(ctx, "rest", "a%") },
+			seen{Line: "DELETE /v1/apis/rest/endpoints/a%25"},
+		},
 		{func(ctx context.Context) error {
 			_, _, err := c.Audit(ctx, admin.AuditFilter{Key: "key_1", Limit: 5})
 			return err

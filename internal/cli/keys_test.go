@@ -39,11 +39,14 @@ func TestCreateMakesWhatItsFlagsSay(t *testing.T) {
 		"all":       {[]string{"--all"}, admin.Permissions{Mode: "all"}, "none"},
 		"read only": {[]string{"--read-only", "--admin", "read"}, admin.Permissions{Mode: "read_only"}, "read"},
 		"admin":     {[]string{"--admin", "write"}, admin.Permissions{Mode: "restricted"}, "write"},
-		"restricted": {[]string{"--allow", "graphql=read", "--allow", "serverless/a,b=write", "--allow=rest=none"},
+		"restricted": {
+			[]string{"--allow", "graphql=read", "--allow", "serverless/a,b=write", "--allow=rest=none"},
 			admin.Permissions{Mode: "restricted", APIs: map[string]admin.APIPermissions{
 				"graphql": {Access: "read"}, "rest": {Access: "none"},
 				"serverless": {Access: "restricted", Endpoints: map[string]string{"a,b": "write"}},
-			}}, "none"},
+			}},
+			"none",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			made := c.create(append(x.flags, name, "--owner", "o", "--expires", "1d")...)

@@ -121,9 +121,11 @@ func (d *dataset) insert(ctx context.Context, tx *sql.Tx, i int) error {
 		text string
 		args []any
 	}{
-		{`INSERT INTO keys (n, id, name, owner, prefix, search, permissions, admin, standing, legacy, expires_at, created_at, updated_at, created_by, metadata, version)
+		{
+			`INSERT INTO keys (n, id, name, owner, prefix, search, permissions, admin, standing, legacy, expires_at, created_at, updated_at, created_by, metadata, version)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, 'none', $8, 0, $9, $10, $10, 'key_admin', '{"team":"platform"}', 1)`,
-			[]any{i + 1, string(k.Key.ID), k.Key.Name, k.Key.Owner, k.Key.Prefix, text, string(permissions), standing, expires, at}},
+			[]any{i + 1, string(k.Key.ID), k.Key.Name, k.Key.Owner, k.Key.Prefix, text, string(permissions), standing, expires, at},
+		},
 		{`INSERT INTO secrets (digest, key_n, prefix, is_foreign) VALUES ($1, $2, $3, 0)`, []any{k.Digest[:], i + 1, k.Key.Prefix}},
 	} {
 		if _, err := tx.ExecContext(ctx, insert.text, insert.args...); err != nil {

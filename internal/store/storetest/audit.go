@@ -57,8 +57,16 @@ func auditActions(s *suite) {
 		got = append(got, row{e.Action, e.Key == id, e.Before != nil, e.After != nil})
 	}
 	s.equal("entries", got, []row{
-		{"create", true, false, true}, {"disable", true, true, true}, {"enable", true, true, true}, {"update", true, true, true}, {"update", true, true, true},
-		{"rotate", true, true, true}, {"delete", true, true, false}, {"import", false, false, true}, {"put_endpoint", false, false, true}, {"delete_endpoint", false, true, false},
+		{"create", true, false, true},
+		{"disable", true, true, true},
+		{"enable", true, true, true},
+		{"update", true, true, true},
+		{"update", true, true, true},
+		{"rotate", true, true, true},
+		{"delete", true, true, false},
+		{"import", false, false, true},
+		{"put_endpoint", false, false, true},
+		{"delete_endpoint", false, true, false},
 	})
 }
 

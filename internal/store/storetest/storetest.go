@@ -31,9 +31,21 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		name  string
 		tests map[string]func(*suite)
 	}{
-		{"Find", findTests}, {"Create", createTests}, {"Update", updateTests}, {"Rotate", rotateTests}, {"Delete", deleteTests},
-		{"LastAdmin", lastAdminTests}, {"List", listTests}, {"Search", searchTests}, {"Audit", auditTests}, {"Endpoints", endpointTests},
-		{"Touch", touchTests}, {"Feed", feedTests}, {"Counts", countTests}, {"Concurrency", concurrencyTests}, {"Faults", faultTests},
+		{"Find", findTests},
+		{"Create", createTests},
+		{"Update", updateTests},
+		{"Rotate", rotateTests},
+		{"Delete", deleteTests},
+		{"LastAdmin", lastAdminTests},
+		{"List", listTests},
+		{"Search", searchTests},
+		{"Audit", auditTests},
+		{"Endpoints", endpointTests},
+		{"Touch", touchTests},
+		{"Feed", feedTests},
+		{"Counts", countTests},
+		{"Concurrency", concurrencyTests},
+		{"Faults", faultTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for name, test := range group.tests {
