@@ -24,6 +24,8 @@ var (
 	ErrLostPlace = errors.New("the change feed does not reach back so far")
 	// ErrNewerVersion: the database was written by a newer version.
 	ErrNewerVersion = errors.New("the database was written by a newer version of Keywarden; it was not touched; start that version, or a newer one")
+	// ErrNoSuchNode: no node has this id.
+	ErrNoSuchNode = errors.New("no such node")
 	// ErrBadCursor: the cursor was not made by this store's listing.
 	ErrBadCursor = errors.New("not a cursor of this list")
 )
@@ -112,8 +114,8 @@ type Endpoint struct {
 	API, ID, Title string
 }
 
-// Store keeps keys, the digests of their secrets, the audit, the change feed
-// and the catalogue of endpoints. It never sees a secret. One suite,
+// Store keeps keys, the digests of their secrets, the audit, the change feed,
+// the catalogue of endpoints and what is known of the running nodes. It never sees a secret. One suite,
 // internal/store/storetest, says what each method does; this interface is
 // only what that suite proves.
 //
@@ -168,6 +170,27 @@ type Store interface {
 	// ones and ids that are gone are passed over (an UPDATE, never an upsert:
 	// a deleted key must not be written back).
 	Touch(ctx context.Context, used map[ID]time.Time) error
+
+	// PutNode makes a node known, with the APIs that it declares, or replaces
+	// what was known of it. SeenAt becomes the store's time, which is
+	// returned; SeenAt and Silence of n are not looked at. What nodes tell of
+	// themselves is no change: no number, no feed, no audit; and it need not
+	// survive power loss, which no node survives.
+	PutNode(ctx context.Context, n Node, apis []Declared) (time.Time, error)
+	// Beat says that a node is there still, and returns the store's time;
+	// ErrNoSuchNode if the store has forgotten it.
+	Beat(ctx context.Context, id string, p Pulse) (time.Time, error)
+	// DropNode forgets a node, if it is known.
+	DropNode(ctx context.Context, id string) error
+	// PruneNodes forgets the nodes that are gone.
+	PruneNodes(ctx context.Context) error
+	// Nodes returns the nodes that are not gone, those that have started
+	// first first, and the number of the last change at that moment.
+	Nodes(ctx context.Context) ([]Node, Seq, error)
+	// Declared returns what the nodes that are not gone declare, without the
+	// given one ("" for none), in the order of Nodes. An API that several
+	// declare is there several times.
+	Declared(ctx context.Context, without string) ([]Declared, error)
 
 	// LastSeq returns the number of the last change; 0 before the first.
 	LastSeq(ctx context.Context) (Seq, error)

@@ -61,6 +61,7 @@ func openWith(ctx context.Context, path string, migrations fs.FS, o keys.Options
 	}
 	shared, err := sqlstore.New(ctx, sqlstore.Engine{
 		Read: pools.read, Write: pools.write, Lookup: pools.lookup, Begin: pools.begin,
+		Note: pools.note, Now: clock,
 		Index: gramIndex{}, Using: using, Contains: contains,
 	}, w.wokenBy(o))
 	if err != nil {

@@ -26,6 +26,11 @@ type Engine struct {
 	Lookup *sql.DB
 	// Begin starts a transaction on Write, when it is its turn.
 	Begin func(ctx context.Context) (*sql.Tx, error)
+	// Note runs do in a transaction on Write that need not survive power
+	// loss, so that it need not wait for the disk; nil: in one like others.
+	Note func(ctx context.Context, do func(*sql.Tx) error) error
+	// Now is an expression: the database's clock in Unix milliseconds.
+	Now string
 	// Index keeps the engine's own index of searchable text, if it has one.
 	Index TextIndex
 	// Using tells the planner to use an index: what stands behind a table's

@@ -43,6 +43,10 @@ func changing(s *suite, ctx context.Context, k keys.New) map[string]func() error
 		"Delete":         func() error { return s.Delete(ctx, by(start), k.Key.ID, keys.Guard{}) },
 		"PutEndpoint":    func() error { return s.PutEndpoint(ctx, by(start), keys.Endpoint{API: "a", ID: "x"}) },
 		"DeleteEndpoint": func() error { return s.DeleteEndpoint(ctx, by(start), "a", "e") },
+		"PutNode":        func() error { _, err := s.PutNode(ctx, newNode("a"), nil); return err },
+		"Beat":           func() error { _, err := s.Beat(ctx, "node_a", keys.Pulse{}); return err },
+		"DropNode":       func() error { return s.DropNode(ctx, "node_a") },
+		"PruneNodes":     func() error { return s.PruneNodes(ctx) },
 		"Touch":          func() error { return s.Touch(ctx, map[keys.ID]time.Time{k.Key.ID: start}) },
 	}
 }
@@ -55,6 +59,8 @@ func asking(s *suite, ctx context.Context, k keys.New) map[string]func() error {
 		"List":        func() error { _, _, err := s.List(ctx, keys.Query{Now: start, Text: "abc"}); return err },
 		"Audit":       func() error { _, _, err := s.Audit(ctx, keys.AuditQuery{}); return err },
 		"Endpoints":   func() error { _, err := s.Endpoints(ctx); return err },
+		"Nodes":       func() error { _, _, err := s.Nodes(ctx); return err },
+		"Declared":    func() error { _, err := s.Declared(ctx, ""); return err },
 		"LastSeq":     func() error { _, err := s.LastSeq(ctx); return err },
 		"Changes":     func() error { _, err := s.Changes(ctx, 0, 10); return err },
 		"AwaitChange": func() error { return s.AwaitChange(ctx, 2) },

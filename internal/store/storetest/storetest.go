@@ -43,7 +43,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		{"Endpoints", endpointTests},
 		{"Touch", touchTests},
 		{"Feed", feedTests},
-		{"Counts", countTests},
+		{"Counts", countTests}, {"Nodes", nodeTests},
 		{"Concurrency", concurrencyTests},
 		{"Faults", faultTests},
 	} {
