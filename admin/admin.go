@@ -43,6 +43,9 @@ type Options struct {
 	// ClientIP is the caller's address for the audit; nil: that of the connection.
 	ClientIP func(*http.Request) string
 	Version  string // of the product, for the OpenAPI document; "": "dev"
+	// Used hears of each admin key that opened a call, for its last_used_at;
+	// nil: nobody.
+	Used func(*keys.Identity, time.Time)
 	// Other answers what is not of this API, such as the console; nil: 404.
 	Other http.Handler
 }

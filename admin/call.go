@@ -104,6 +104,9 @@ func (a *api) authenticate(r *http.Request, now time.Time, needs permission.Acce
 			Outcome: gate.InsufficientAccess, Key: actor, API: "admin", Needs: needs, Has: actor.Admin,
 		}}
 	}
+	if a.Used != nil && actor != configIdentity {
+		a.Used(actor, now)
+	}
 	return actor, nil
 }
 

@@ -65,6 +65,7 @@ func (a *Admin) open(e *engine, catalog *gate.Catalog) error {
 		Ready:         e.ready,
 		Logger:        a.slog,
 		ClientIP:      clientIP,
+		Used:          e.usage.Mark,
 		Version:       version(),
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -208,5 +209,28 @@ func TestImportedSecretsOpenAPIsToo(t *testing.T) {
 	s.want(200, "GET", "/rest/a", bearer(legacy.Reveal()))
 	if got := identityOf(s.upstream.last(t, 1).Request)["X-Auth-Key-Id"]; got != string(k.ID) {
 		t.Errorf("it is taken for %q", got)
+	}
+}
+
+func TestAdminKeysAreUsedKeysAndCheckedOnesAreNot(t *testing.T) {
+	s := newSite(t, "", withAdmin)
+	used := bearer(strings.TrimSpace(s.file("admin.key")))
+	checked, secret := s.key()
+	s.want(200, "POST", "/admin/v1/keys/check", used, header("Content-Type", "application/json"), body(`{"secret":"`+secret+`","method":"GET","path":"/rest/a"}`))
+	var caller struct{ ID keys.ID }
+	if err := json.Unmarshal([]byte(s.want(200, "GET", "/admin/v1/whoami", used)), &caller); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.engine().usage.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for id, wasUsed := range map[keys.ID]bool{caller.ID: true, checked.ID: false} {
+		stored, err := s.engine().store.Get(t.Context(), id, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stored.LastUsedAt.IsZero() == wasUsed {
+			t.Errorf("%s: last used at %v, want used %t", id, stored.LastUsedAt, wasUsed)
+		}
 	}
 }
