@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"internal/cache":           {"internal/keys"},
 	"internal/feed":            {"internal/keys"},
 	"internal/usage":           {"internal/keys"},
+	"internal/fleet":           {"internal/keys"},
 	"internal/store":           {"internal/keys", "internal/permission", "internal/store/sqlite", "internal/store/sqlstore"},
 	"internal/store/sqlstore":  {"internal/keys", "internal/permission"},
 	"internal/store/sqlite":    {"internal/keys", "internal/permission", "internal/store/sqlstore"},

@@ -37,6 +37,10 @@ type Sink interface {
 
 // Feed reads changes in order and hands them to its sink.
 type Feed struct {
+	// Reached, if set before Run, is called with the number of a change when
+	// the sink has heard of that one and of all before it.
+	Reached func(keys.Seq)
+
 	source    Source
 	sink      Sink
 	seq       keys.Seq
@@ -105,7 +109,14 @@ func (f *Feed) start(ctx context.Context) error {
 	}
 	f.sink.Reset()
 	f.seq, f.started = seq, true
+	f.reach()
 	return nil
+}
+
+func (f *Feed) reach() {
+	if f.Reached != nil {
+		f.Reached(f.seq)
+	}
 }
 
 // catchUp applies all changes that are there.
@@ -122,6 +133,9 @@ func (f *Feed) catchUp(ctx context.Context) error {
 			f.sink.Apply(c)
 			f.seq = c.Seq
 			f.lag.Store(int64(max(0, time.Since(c.At))))
+		}
+		if len(changes) > 0 {
+			f.reach()
 		}
 		if len(changes) < batch {
 			return nil
