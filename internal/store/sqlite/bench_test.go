@@ -144,7 +144,7 @@ func (d *dataset) insert(ctx context.Context, tx *sql.Tx, i int) error {
 			return err
 		}
 	}
-	return gramIndex{}.Put(ctx, tx, int64(i+1), text)
+	return gramIndex{}.Put(ctx, tx, sqlstore.Text{N: int64(i + 1), Text: text})
 }
 
 func openMillion(b *testing.B) (*Store, *dataset) {

@@ -4,15 +4,13 @@ import (
 	"testing"
 
 	"github.com/pressly/goose/v3"
-
-	"github.com/caddy-keywarden/keywarden/internal/store/sqlstore"
 )
 
 // migrateDown takes all tables away again.
 func migrateDown(t *testing.T, path string) {
 	t.Helper()
 	p, err := goose.NewProvider(goose.DialectSQLite3, openRaw(t, path), migrations(),
-		goose.WithDisableGlobalRegistry(true), goose.WithTableName(sqlstore.VersionTable))
+		goose.WithDisableGlobalRegistry(true), goose.WithTableName(versionTable))
 	if err != nil {
 		t.Fatal(err)
 	}

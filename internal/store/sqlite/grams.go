@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/caddy-keywarden/keywarden/internal/store/sqlstore"
@@ -28,17 +27,22 @@ const (
 )
 
 // Put implements sqlstore.TextIndex.
-func (gramIndex) Put(ctx context.Context, tx *sql.Tx, n int64, text string) error {
-	var tokens []string
-	for _, field := range sqlstore.Fields(text) {
-		tokens = append(tokens, gramsToKeep(field)...)
-	}
-	slices.Sort(tokens)
-	tokens = slices.Compact(tokens) // a long text has many twice
-	if _, err := tx.ExecContext(ctx, putGramsSQL, n, strings.Join(tokens, " ")); err != nil {
-		return fmt.Errorf("indexing the text of a key: %w", err)
+func (gramIndex) Put(ctx context.Context, tx *sql.Tx, texts ...sqlstore.Text) error {
+	for _, t := range texts {
+		if _, err := tx.ExecContext(ctx, putGramsSQL, t.N, strings.Join(tokens(sqlstore.GramsToKeep(t.Text)), " ")); err != nil {
+			return fmt.Errorf("indexing the text of a key: %w", err)
+		}
 	}
 	return nil
+}
+
+// tokens returns grams as their UTF-8 in hexadecimal, so that the tokenizer
+// leaves them alone.
+func tokens(grams []string) []string {
+	for i, gram := range grams {
+		grams[i] = hex.EncodeToString([]byte(gram))
+	}
+	return grams
 }
 
 // Delete implements sqlstore.TextIndex.
@@ -49,18 +53,13 @@ func (gramIndex) Delete(ctx context.Context, tx *sql.Tx, n int64) error {
 	return nil
 }
 
-// askedGrams is how many grams at either end of a text are asked for. With
-// one fewer, a text whose other grams every key has would be looked for in
-// every key; one more costs at most some 5 ms among a million keys.
-const askedGrams = 12
-
 // Candidates implements sqlstore.TextIndex.
 func (gramIndex) Candidates(text string) (argument any, sql func(argument, before string) string, ok bool) {
-	tokens := gramsToAsk(text)
-	if len(tokens) == 0 {
+	asked := tokens(sqlstore.GramsToAsk(text))
+	if len(asked) == 0 {
 		return nil, nil, false
 	}
-	return `"` + strings.Join(tokens, `" AND "`) + `"`, candidatesSQL, true
+	return `"` + strings.Join(asked, `" AND "`) + `"`, candidatesSQL, true
 }
 
 // candidatesSQL joins by CROSS JOIN, which makes SQLite take the tables in
@@ -68,58 +67,4 @@ func (gramIndex) Candidates(text string) (argument any, sql func(argument, befor
 func candidatesSQL(argument, before string) string {
 	return `SELECT g.rowid AS n FROM key_grams g CROSS JOIN keys k ON k.n = g.rowid
 		WHERE g.key_grams MATCH ` + argument + ` AND g.rowid < ` + before
-}
-
-// idHead is what ids begin with, in grams that every key has: they say nothing
-// and are not kept. idAge is how many digits after it stay the same for 49
-// days; grams of these are kept, but not asked for where there are others.
-const (
-	idHead = "key_"
-	idAge  = 4
-)
-
-// gramsToAsk returns tokens that every key has that contains text, or none if
-// the index doesn't know.
-func gramsToAsk(text string) []string {
-	runes := []rune(text)
-	if len(runes) < 3 {
-		return gramsOf(text, len(runes))
-	}
-	if digits, ok := strings.CutPrefix(text, idHead); ok && len(digits) >= idAge+3 {
-		text = digits[idAge:]
-	}
-	tokens := gramsOf(text, 3)
-	if len(tokens) > 2*askedGrams {
-		tokens = append(tokens[:askedGrams], tokens[len(tokens)-askedGrams:]...)
-	}
-	slices.Sort(tokens)
-	return slices.Compact(tokens)
-}
-
-// gramsToKeep returns the tokens of a field. Runs of three characters are
-// kept, and shorter ones for texts that are shorter.
-func gramsToKeep(field string) []string {
-	return slices.Concat(gramsOf(field, 3), gramsOf(field, 2), gramsOf(field, 1))
-}
-
-// gramsOf returns the tokens of the runs of size characters in text: their
-// UTF-8 in hexadecimal, so that the tokenizer leaves them alone. Runs shorter
-// than three are left out if they are plain: those stand in so many ids that
-// looking at the newest keys finds a page of them at once.
-func gramsOf(text string, size int) []string {
-	var tokens []string
-	runes := []rune(text)
-	for i := 0; i+size <= len(runes); i++ {
-		gram := string(runes[i : i+size])
-		if strings.Contains(idHead, gram) || (size < 3 && isPlain(gram)) {
-			continue
-		}
-		tokens = append(tokens, hex.EncodeToString([]byte(gram)))
-	}
-	return tokens
-}
-
-// isPlain reports whether text has only characters that ids and prefixes have.
-func isPlain(text string) bool {
-	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
 }

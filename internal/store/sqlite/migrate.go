@@ -18,6 +18,9 @@ import (
 	"github.com/caddy-keywarden/keywarden/internal/store/sqlstore"
 )
 
+// versionTable is where the version of the tables is kept.
+const versionTable = "migrations"
+
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
@@ -81,7 +84,7 @@ func migrateLocked(ctx context.Context, path string, migrations fs.FS) (err erro
 	if _, err := versionOf(ctx, db); err != nil {
 		return err
 	}
-	return sqlstore.Migrate(ctx, db, goose.DialectSQLite3, migrations)
+	return sqlstore.Migrate(ctx, db, goose.DialectSQLite3, migrations, versionTable)
 }
 
 // unversioned is the version of a file without tables, and of no file.
@@ -123,14 +126,14 @@ func size(path string) int64 {
 
 const (
 	hasVersionSQL = `SELECT count(*), count(CASE WHEN name = $1 THEN 1 END) FROM sqlite_schema WHERE type = 'table'`
-	versionSQL    = `SELECT coalesce(max(version_id), 0) FROM ` + sqlstore.VersionTable
+	versionSQL    = `SELECT coalesce(max(version_id), 0) FROM ` + versionTable
 )
 
 // versionOf refuses a database of another program: our tables must not end
 // up in somebody else's file because of a wrong path.
 func versionOf(ctx context.Context, db *sql.DB) (int64, error) {
 	var tables, own int
-	if err := db.QueryRowContext(ctx, hasVersionSQL, sqlstore.VersionTable).Scan(&tables, &own); err != nil {
+	if err := db.QueryRowContext(ctx, hasVersionSQL, versionTable).Scan(&tables, &own); err != nil {
 		return 0, fmt.Errorf("reading the database: %w", err)
 	}
 	if own == 0 && tables > 0 {

@@ -22,6 +22,7 @@ import (
 type Store struct {
 	*sqlstore.Store
 	watch *watch
+	find  *sql.Stmt
 	pools *pools
 }
 
@@ -59,20 +60,24 @@ func openWith(ctx context.Context, path string, migrations fs.FS, o keys.Options
 	if err != nil {
 		return nil, err
 	}
-	shared, err := sqlstore.New(ctx, sqlstore.Engine{
-		Read: pools.read, Write: pools.write, Lookup: pools.lookup, Begin: pools.begin,
-		Note: pools.note, Now: clock,
-		Index: gramIndex{}, Using: using, Contains: contains,
-	}, w.wokenBy(o))
+	find, err := pools.lookup.PrepareContext(ctx, sqlstore.FindSQL)
 	if err != nil {
-		return nil, errors.Join(err, w.close())
+		return nil, errors.Join(fmt.Errorf("preparing the look-up of secrets: %w", err), w.close())
 	}
-	return &Store{shared, w, pools}, nil
+	shared := sqlstore.New(sqlstore.Engine{
+		Read: pools.read, Write: pools.write, Begin: pools.begin,
+		Lookup: func(ctx context.Context, digest []byte) sqlstore.Row { return find.QueryRowContext(ctx, digest) },
+		Note:   pools.note, Now: clock,
+		Numbers: numbers, Insert: insert, Use: use,
+		Index: gramIndex{}, Using: using, Contains: contains, Owned: owned,
+		Text: func(text string) any { return text },
+	}, w.wokenBy(o))
+	return &Store{shared, w, find, pools}, nil
 }
 
 // Close implements keys.Store.
 func (s *Store) Close() error {
-	if err := errors.Join(s.watch.close(), s.Store.Close(), s.pools.close()); err != nil {
+	if err := errors.Join(s.watch.close(), s.find.Close(), s.pools.close()); err != nil {
 		return fmt.Errorf("closing sqlite store: %w", err)
 	}
 	return nil
@@ -131,3 +136,5 @@ func (p *pools) close() error {
 func using(index string) string { return "INDEXED BY " + index }
 
 func contains(column, parameter string) string { return "instr(" + column + ", " + parameter + ") > 0" }
+
+func owned(column, parameter string) string { return column + " = " + parameter }

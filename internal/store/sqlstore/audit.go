@@ -18,28 +18,25 @@ type auditRow struct {
 	before, after json.RawMessage
 }
 
-const insertAuditSQL = `INSERT INTO audit (at, actor, action, key_id, ip, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+var auditColumns = []Column{{"at", Integer}, {"actor", String}, {"action", String}, {"key_id", String}, {"ip", String}, {"before", String}, {"after", String}}
 
-func (c *change) audit(ctx context.Context, insert *sql.Stmt, e auditRow) error {
-	if _, err := insert.ExecContext(ctx, c.auditArgs(e)...); err != nil {
+func (c *change) audit(ctx context.Context, entries ...auditRow) error {
+	rows := NewRows("audit", auditColumns, len(entries))
+	for _, e := range entries {
+		rows.Add(c.at, string(c.by.Actor), e.action, string(e.key), c.by.IP, optionalJSON(e.before), optionalJSON(e.after))
+	}
+	if err := c.insert(ctx, rows); err != nil {
 		return fmt.Errorf("writing the audit: %w", err)
 	}
 	return nil
 }
 
-func (c *change) auditOnce(ctx context.Context, e auditRow) error {
-	if _, err := c.ExecContext(ctx, insertAuditSQL, c.auditArgs(e)...); err != nil {
-		return fmt.Errorf("writing the audit: %w", err)
+// optionalJSON stores no JSON as NULL.
+func optionalJSON(text json.RawMessage) any {
+	if text == nil {
+		return nil
 	}
-	return nil
-}
-
-func (c *change) auditArgs(e auditRow) []any {
-	return []any{c.at, string(c.by.Actor), e.action, string(e.key), c.by.IP, optionalJSON(e.before), optionalJSON(e.after)}
-}
-
-func optionalJSON(text json.RawMessage) sql.NullString {
-	return sql.NullString{String: string(text), Valid: text != nil}
+	return string(text)
 }
 
 // auditID makes an id that sorts by the order of the entries.
@@ -52,7 +49,7 @@ func (s *Store) Audit(ctx context.Context, q keys.AuditQuery) (page []keys.Audit
 		return nil, "", err
 	}
 	limit := pageSize(q.Limit)
-	text, args := auditSQL(q, before, limit)
+	text, args := s.auditSQL(q, before, limit)
 	rows, err := s.engine.Read.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, "", fmt.Errorf("reading the audit: %w", err)
@@ -74,14 +71,14 @@ func (s *Store) Audit(ctx context.Context, q keys.AuditQuery) (page []keys.Audit
 
 // auditSQL asks for one entry more than the page has, which tells whether
 // there is a next page.
-func auditSQL(q keys.AuditQuery, before int64, limit int) (string, []any) {
+func (s *Store) auditSQL(q keys.AuditQuery, before int64, limit int) (string, []any) {
 	conditions, args := []string{"n < $1"}, []any{before, limit + 1}
 	for _, c := range []struct {
 		column string
 		value  keys.ID
 	}{{"key_id", q.Key}, {"actor", q.Actor}} {
 		if c.value != "" {
-			args = append(args, string(c.value))
+			args = append(args, s.engine.Text(string(c.value)))
 			conditions = append(conditions, fmt.Sprintf("%s = $%d", c.column, len(args)))
 		}
 	}

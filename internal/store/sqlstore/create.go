@@ -4,20 +4,22 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 )
 
-const (
-	insertKeySQL = `INSERT INTO keys (id, name, owner, prefix, search, permissions, admin, standing, legacy,
-			expires_at, created_at, updated_at, created_by, last_used_at, metadata, version)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1) RETURNING n`
-	insertSecretSQL = `INSERT INTO secrets (digest, key_n, prefix, is_foreign) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`
-	insertAPISQL    = `INSERT INTO key_apis (n, api) VALUES ($1, $2)`
-	anyAdminSQL     = `SELECT EXISTS (SELECT 1 FROM keys WHERE admin = 'write')`
+var (
+	keyColumnTypes = []Column{
+		{"n", Integer}, {"id", String}, {"name", String}, {"owner", String}, {"prefix", String}, {"search", String}, {"permissions", String},
+		{"admin", String}, {"standing", Integer}, {"legacy", Integer}, {"expires_at", Integer}, {"created_at", Integer}, {"updated_at", Integer},
+		{"created_by", String}, {"last_used_at", Integer}, {"metadata", String}, {"version", Integer},
+	}
+	secretColumns = []Column{{"digest", Bytes}, {"key_n", Integer}, {"prefix", String}, {"is_foreign", Integer}}
+	apiColumns    = []Column{{"n", Integer}, {"api", String}}
 )
+
+const anyAdminSQL = `SELECT EXISTS (SELECT 1 FROM keys WHERE admin = 'write')`
 
 // Create implements keys.Store.
 func (s *Store) Create(ctx context.Context, by keys.By, action string, ks []keys.New) error {
@@ -44,76 +46,78 @@ func (s *Store) CreateFirstAdmin(ctx context.Context, by keys.By, k keys.New) (b
 	return created && err == nil, err
 }
 
-// inserts are the statements of a creation, prepared once for all its keys.
-type inserts struct{ key, secret, api, audit *sql.Stmt }
+// creation is what new keys become: rows of each table.
+type creation struct {
+	keys, secrets, apis Rows
+	texts               []Text
+	audit               []auditRow
+}
 
-func (c *change) create(ctx context.Context, action string, ks []keys.New) (err error) {
-	var in inserts
-	for _, p := range []struct {
-		to   **sql.Stmt
-		text string
-	}{{&in.key, insertKeySQL}, {&in.secret, insertSecretSQL}, {&in.api, insertAPISQL}, {&in.audit, insertAuditSQL}} {
-		if *p.to, err = c.PrepareContext(ctx, p.text); err != nil {
-			return fmt.Errorf("preparing to create keys: %w", err)
-		}
-		defer func(stmt *sql.Stmt) { err = errors.Join(err, stmt.Close()) }(*p.to)
+func (c *change) create(ctx context.Context, action string, ks []keys.New) error {
+	first, err := c.store.engine.Numbers(ctx, c.Tx, len(ks))
+	if err != nil {
+		return fmt.Errorf("numbering new keys: %w", err)
+	}
+	all := creation{
+		keys: NewRows("keys", keyColumnTypes, len(ks)), secrets: NewRows("secrets", secretColumns, len(ks)), apis: NewRows("key_apis", apiColumns, len(ks)),
+		texts: make([]Text, 0, len(ks)), audit: make([]auditRow, 0, len(ks)),
 	}
 	c.fed.Digests = make([]keys.Digest, 0, len(ks))
 	for i := range ks {
-		if err := c.createOne(ctx, in, action, i, &ks[i]); err != nil {
+		if err := all.add(first+int64(i), &ks[i], action); err != nil {
 			return err
 		}
+		c.fed.Digests = append(c.fed.Digests, ks[i].Digest)
+		c.fed.Foreign = c.fed.Foreign || ks[i].Foreign
 	}
-	return nil
-}
-
-func (c *change) createOne(ctx context.Context, in inserts, action string, i int, k *keys.New) error {
-	n, err := c.insertKey(ctx, in, &k.Key)
-	if err != nil {
-		return fmt.Errorf("creating key: %w", err)
+	if err := c.insert(ctx, all.keys); err != nil {
+		return fmt.Errorf("creating keys: %w", err)
 	}
-	done, err := in.secret.ExecContext(ctx, k.Digest[:], n, k.Key.Prefix, integer(k.Foreign))
-	if err != nil {
-		return fmt.Errorf("storing the digest of a secret: %w", err)
-	}
-	stored, err := done.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("storing the digest of a secret: %w", err)
-	}
-	if stored == 0 {
-		return &keys.KnownSecretError{Index: i}
-	}
-	for _, api := range openAPIs(&k.Key) {
-		if _, err := in.api.ExecContext(ctx, n, api); err != nil {
-			return fmt.Errorf("storing the APIs of a key: %w", err)
-		}
-	}
-	after, err := wire(&k.Key)
-	if err != nil {
+	if err := c.insertSecrets(ctx, all.secrets, first); err != nil {
 		return err
 	}
-	c.fed.Digests = append(c.fed.Digests, k.Digest)
-	c.fed.Foreign = c.fed.Foreign || k.Foreign
-	return c.audit(ctx, in.audit, auditRow{action, k.Key.ID, nil, after})
+	if err := c.insert(ctx, all.apis); err != nil {
+		return err
+	}
+	if err := c.store.engine.Index.Put(ctx, c.Tx, all.texts...); err != nil {
+		return err
+	}
+	return c.audit(ctx, all.audit...)
 }
 
-func (c *change) insertKey(ctx context.Context, in inserts, k *keys.Key) (n int64, err error) {
+// add adds the rows of the key with the number n.
+func (all *creation) add(n int64, created *keys.New, action string) error {
+	k := &created.Key
 	permissions, err := json.Marshal(k.Permissions)
 	if err != nil {
-		return 0, err
+		return fmt.Errorf("writing permissions: %w", err)
 	}
 	metadata, err := metadataText(k.Metadata)
 	if err != nil {
-		return 0, err
+		return err
+	}
+	after, err := wire(k)
+	if err != nil {
+		return err
 	}
 	text := searchText(k)
-	err = in.key.QueryRowContext(ctx,
-		string(k.ID), k.Name, k.Owner, k.Prefix, text, string(permissions), k.Admin.String(), standing(k.Enabled), integer(k.Legacy),
-		optionalMilli(k.ExpiresAt), milli(k.CreatedAt), milli(k.UpdatedAt), string(k.CreatedBy), optionalMilli(k.LastUsedAt), metadata).Scan(&n)
-	if err != nil {
-		return 0, err
+	all.keys.Add(n, string(k.ID), k.Name, k.Owner, k.Prefix, text, string(permissions),
+		k.Admin.String(), standing(k.Enabled), integer(k.Legacy), orNil(optionalMilli(k.ExpiresAt)), milli(k.CreatedAt), milli(k.UpdatedAt),
+		string(k.CreatedBy), orNil(optionalMilli(k.LastUsedAt)), metadata, int64(1))
+	all.secrets.Add(created.Digest[:], n, k.Prefix, integer(created.Foreign))
+	for _, api := range openAPIs(k) {
+		all.apis.Add(n, api)
 	}
-	return n, c.store.engine.Index.Put(ctx, c.Tx, n, text)
+	all.texts = append(all.texts, Text{n, text})
+	all.audit = append(all.audit, auditRow{action, k.ID, nil, after})
+	return nil
+}
+
+func orNil(n sql.NullInt64) any {
+	if !n.Valid {
+		return nil
+	}
+	return n.Int64
 }
 
 func metadataText(metadata map[string]string) (string, error) {
@@ -125,6 +129,46 @@ func metadataText(metadata map[string]string) (string, error) {
 		return "", fmt.Errorf("writing metadata: %w", err)
 	}
 	return string(text), nil
+}
+
+// insertSecrets stores the digests of keys that are numbered from first on.
+func (c *change) insertSecrets(ctx context.Context, rows Rows, first int64) error {
+	written, err := c.store.engine.Insert(ctx, c.Tx, rows)
+	if err != nil {
+		return fmt.Errorf("storing the digests of secrets: %w", err)
+	}
+	if written == int64(len(rows.Values)) {
+		return nil
+	}
+	index, err := c.firstWithoutSecret(ctx, first, len(rows.Values))
+	if err != nil {
+		return fmt.Errorf("finding out which secret is known: %w", err)
+	}
+	return &keys.KnownSecretError{Index: index}
+}
+
+const numbersOfSecretsSQL = `SELECT key_n FROM secrets WHERE key_n >= $1`
+
+// firstWithoutSecret returns which of count new keys is the first without a
+// secret: its secret is another key's. No numbers are higher than theirs.
+func (c *change) firstWithoutSecret(ctx context.Context, first int64, count int) (index int, err error) {
+	rows, err := c.QueryContext(ctx, numbersOfSecretsSQL, first)
+	if err != nil {
+		return 0, err
+	}
+	defer closeRows(rows, &err)
+	stored := make([]bool, count)
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return 0, err
+		}
+		stored[n-first] = true
+	}
+	for index < count-1 && stored[index] {
+		index++
+	}
+	return index, nil
 }
 
 // everyAPI stands in key_apis for a key that has access to all APIs, those

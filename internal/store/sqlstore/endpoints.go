@@ -73,7 +73,7 @@ func (s *Store) DeleteEndpoint(ctx context.Context, by keys.By, api, id string) 
 // endpoint returns nil if there is none.
 func (c *change) endpoint(ctx context.Context, api, id string) (*keys.Endpoint, error) {
 	var e keys.Endpoint
-	err := c.QueryRowContext(ctx, endpointSQL, api, id).Scan(&e.API, &e.ID, &e.Title)
+	err := c.QueryRowContext(ctx, endpointSQL, c.store.engine.Text(api), c.store.engine.Text(id)).Scan(&e.API, &e.ID, &e.Title)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -91,7 +91,7 @@ func (c *change) auditEndpoint(ctx context.Context, action string, before, after
 	if entry.after, err = endpointJSON(after); err != nil {
 		return err
 	}
-	return c.auditOnce(ctx, entry)
+	return c.audit(ctx, entry)
 }
 
 func endpointJSON(e *keys.Endpoint) (json.RawMessage, error) {

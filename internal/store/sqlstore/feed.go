@@ -20,7 +20,7 @@ const (
 // LastSeq implements keys.Store.
 func (s *Store) LastSeq(ctx context.Context) (keys.Seq, error) {
 	var seq keys.Seq
-	if err := s.engine.Read.QueryRowContext(ctx, lastSeqSQL).Scan(&seq); err != nil {
+	if err := s.engine.Feed.QueryRowContext(ctx, lastSeqSQL).Scan(&seq); err != nil {
 		return 0, fmt.Errorf("reading the number of the last change: %w", err)
 	}
 	return seq, nil
@@ -31,7 +31,7 @@ func (s *Store) Changes(ctx context.Context, after keys.Seq, limit int) (changes
 	if limit <= 0 {
 		return nil, nil
 	}
-	rows, err := s.engine.Read.QueryContext(ctx, changesSQL, int64(after), limit)
+	rows, err := s.engine.Feed.QueryContext(ctx, changesSQL, int64(after), limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading changes: %w", err)
 	}

@@ -52,7 +52,7 @@ func (s *Store) filters(q keys.Query) ([]*filter, error) {
 
 func (s *Store) byText(text string) *filter {
 	f := &filter{inexact: true, condition: func(st *statement) string {
-		return s.engine.Contains("k.search", st.arg(text))
+		return s.engine.Contains("k.search", st.arg(s.engine.Text(text)))
 	}}
 	if match, arm, ok := s.engine.Index.Candidates(text); ok {
 		f.arms = func(st *statement, before string) []string { return []string{arm(st.arg(match), before)} }
@@ -62,10 +62,10 @@ func (s *Store) byText(text string) *filter {
 
 func (s *Store) byOwner(owner string) *filter {
 	return &filter{
-		condition: func(st *statement) string { return `k.owner = ` + st.arg(owner) },
+		condition: func(st *statement) string { return s.engine.Owned("k.owner", st.arg(s.engine.Text(owner))) },
 		arms: func(st *statement, before string) []string {
 			return []string{`SELECT k.n FROM keys k ` + s.engine.Using("keys_owner") +
-				` WHERE k.owner = ` + st.arg(owner) + ` AND k.n < ` + before}
+				` WHERE ` + s.engine.Owned("k.owner", st.arg(s.engine.Text(owner))) + ` AND k.n < ` + before}
 		},
 	}
 }
@@ -75,11 +75,11 @@ func (s *Store) byOwner(owner string) *filter {
 func (s *Store) byAPI(api string) *filter {
 	return &filter{
 		condition: func(st *statement) string {
-			return `EXISTS (SELECT 1 FROM key_apis a WHERE a.n = k.n AND a.api IN (` + st.arg(api) + `, '` + everyAPI + `'))`
+			return `EXISTS (SELECT 1 FROM key_apis a WHERE a.n = k.n AND a.api IN (` + st.arg(s.engine.Text(api)) + `, '` + everyAPI + `'))`
 		},
 		arms: func(st *statement, before string) []string {
 			const arm = `SELECT a.n FROM key_apis a JOIN keys k ON k.n = a.n WHERE a.api = `
-			return []string{arm + st.arg(api) + ` AND a.n < ` + before, arm + `'` + everyAPI + `' AND a.n < ` + before}
+			return []string{arm + st.arg(s.engine.Text(api)) + ` AND a.n < ` + before, arm + `'` + everyAPI + `' AND a.n < ` + before}
 		},
 	}
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 )
 
-const findSQL = `SELECT k.id, k.name, k.owner, s.prefix, k.permissions, k.admin, k.standing, k.expires_at, s.ends_at
+// FindSQL is what Engine.Lookup asks.
+const FindSQL = `SELECT k.id, k.name, k.owner, s.prefix, k.permissions, k.admin, k.standing, k.expires_at, s.ends_at
 	FROM secrets s JOIN keys k ON k.n = s.key_n WHERE s.digest = $1`
 
 // Find implements keys.Store.
@@ -21,7 +22,7 @@ func (s *Store) Find(ctx context.Context, d keys.Digest) (*keys.Identity, error)
 		standing           int64
 		expires, ends      sql.NullInt64
 	)
-	err := s.find.QueryRowContext(ctx, d[:]).Scan(
+	err := s.engine.Lookup(ctx, d[:]).Scan(
 		&id.ID, &id.Name, &id.Owner, &id.Prefix, &permissions, &admin, &standing, &expires, &ends)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, keys.ErrNoSuchKey

@@ -72,7 +72,7 @@ var getSQL = `SELECT ` + keyColumns + ` FROM keys k ` + previousSecret("$1") + `
 
 // Get implements keys.Store.
 func (s *Store) Get(ctx context.Context, id keys.ID, now time.Time) (*keys.Key, error) {
-	r, err := get(ctx, s.engine.Read, id, milli(now))
+	r, err := s.get(ctx, s.engine.Read, id, milli(now))
 	return r.key, err
 }
 
@@ -80,8 +80,8 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-func get(ctx context.Context, from querier, id keys.ID, now int64) (row, error) {
-	r, err := scanKey(from.QueryRowContext(ctx, getSQL, now, string(id)))
+func (s *Store) get(ctx context.Context, from querier, id keys.ID, now int64) (row, error) {
+	r, err := scanKey(from.QueryRowContext(ctx, getSQL, now, s.engine.Text(string(id))))
 	if errors.Is(err, sql.ErrNoRows) {
 		return row{}, keys.ErrNoSuchKey
 	}

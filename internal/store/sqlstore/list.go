@@ -111,7 +111,7 @@ func (s *Store) source(ctx context.Context, filters []*filter, before int64) (*f
 func (s *Store) isFew(ctx context.Context, f *filter, before int64) (bool, error) {
 	var st statement
 	arms := f.arms(&st, st.arg(before))
-	text := `SELECT count(*) FROM (` + strings.Join(arms, ` UNION ALL `) + ` LIMIT ` + st.arg(fewKeys+1) + `) some`
+	text := `SELECT count(*) FROM (` + strings.Join(arms, ` UNION ALL `) + ` LIMIT ` + st.arg(fewKeys+1) + `) found`
 	var n int
 	if err := s.engine.Read.QueryRowContext(ctx, text, st.args...).Scan(&n); err != nil {
 		return false, fmt.Errorf("estimating a list of keys: %w", err)

@@ -11,14 +11,11 @@ import (
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 )
 
-// VersionTable is where the version of the tables is kept.
-const VersionTable = "migrations"
-
 // Migrate brings the tables up to the newest version in migrations, or
 // returns keys.ErrNewerVersion if they are beyond it. The caller sees to it
-// that one process does this at a time.
-func Migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, migrations fs.FS, options ...goose.ProviderOption) error {
-	p, err := provider(db, dialect, migrations, options...)
+// that one process does this at a time. The version is kept in versionTable.
+func Migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, migrations fs.FS, versionTable string) error {
+	p, err := provider(db, dialect, migrations, versionTable)
 	if err != nil {
 		return err
 	}
@@ -52,10 +49,9 @@ func NewestVersion(migrations fs.FS) (int64, error) {
 	return newest, nil
 }
 
-func provider(db *sql.DB, dialect goose.Dialect, migrations fs.FS, options ...goose.ProviderOption) (*goose.Provider, error) {
-	p, err := goose.NewProvider(dialect, db, migrations, append([]goose.ProviderOption{
-		goose.WithDisableGlobalRegistry(true), goose.WithTableName(VersionTable), goose.WithLogger(goose.NopLogger()),
-	}, options...)...)
+func provider(db *sql.DB, dialect goose.Dialect, migrations fs.FS, versionTable string) (*goose.Provider, error) {
+	p, err := goose.NewProvider(dialect, db, migrations,
+		goose.WithDisableGlobalRegistry(true), goose.WithTableName(versionTable), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return nil, fmt.Errorf("reading migrations: %w", err)
 	}

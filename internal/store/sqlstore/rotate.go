@@ -64,7 +64,7 @@ func (c *change) rotate(ctx context.Context, before row, after *keys.Key, d keys
 	if _, err := c.ExecContext(ctx, rotateKeySQL, after.Prefix, text, milli(after.UpdatedAt), after.Version, before.n); err != nil {
 		return fmt.Errorf("rotating key: %w", err)
 	}
-	return c.store.engine.Index.Put(ctx, c.Tx, before.n, text)
+	return c.store.engine.Index.Put(ctx, c.Tx, Text{before.n, text})
 }
 
 // endSecrets ends the secrets that a key has: the current one at the end of
@@ -90,15 +90,13 @@ func (c *change) endSecrets(ctx context.Context, n int64, grace *keys.Rotation) 
 }
 
 func (c *change) insertSecret(ctx context.Context, n int64, prefix string, d keys.Digest) error {
-	done, err := c.ExecContext(ctx, insertSecretSQL, d[:], n, prefix, 0)
+	rows := NewRows("secrets", secretColumns, 1)
+	rows.Add(d[:], n, prefix, int64(0))
+	written, err := c.store.engine.Insert(ctx, c.Tx, rows)
 	if err != nil {
 		return fmt.Errorf("storing the digest of a secret: %w", err)
 	}
-	stored, err := done.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("storing the digest of a secret: %w", err)
-	}
-	if stored == 0 {
+	if written == 0 {
 		return &keys.KnownSecretError{}
 	}
 	return nil

@@ -33,7 +33,7 @@ const markedAtOnce = 1000
 func (s *Store) markLapsed(ctx context.Context, tx *sql.Tx, now int64) error {
 	//nolint:gosec // G202: what Using returns is the dialect's own text
 	text := `UPDATE keys SET standing = 1 WHERE n IN (SELECT k.n FROM keys k ` + s.engine.Using("keys_expiry") + `
-		WHERE k.standing = 0 AND k.expires_at <= $1 LIMIT $2)`
+		WHERE k.standing = 0 AND k.expires_at <= $1 LIMIT $2 ` + s.engine.PassLocked + `)`
 	if _, err := tx.ExecContext(ctx, text, now, markedAtOnce); err != nil {
 		return fmt.Errorf("marking lapsed keys: %w", err)
 	}

@@ -21,9 +21,11 @@ const defaultMaxChanges = 100_000
 type Engine struct {
 	// Read answers queries; Write makes changes. They may be the same.
 	Read, Write *sql.DB
-	// Lookup answers Find alone, so that nothing that takes long, such as
-	// counting keys, can hold up requests.
-	Lookup *sql.DB
+	// Feed answers what the change feed asks; nil: Read does.
+	Feed *sql.DB
+	// Lookup answers FindSQL with a digest, on connections of its own, so
+	// that nothing that takes long, such as counting keys, can hold up requests.
+	Lookup func(ctx context.Context, digest []byte) Row
 	// Begin starts a transaction on Write, when it is its turn.
 	Begin func(ctx context.Context) (*sql.Tx, error)
 	// Note runs do in a transaction on Write that need not survive power
@@ -31,6 +33,14 @@ type Engine struct {
 	Note func(ctx context.Context, do func(*sql.Tx) error) error
 	// Now is an expression: the database's clock in Unix milliseconds.
 	Now string
+	// Numbers returns the first of count numbers for new keys.
+	Numbers func(ctx context.Context, tx *sql.Tx, count int) (first int64, err error)
+	// Insert writes rows and returns how many it wrote: of those whose primary
+	// key is there already it writes none.
+	Insert func(ctx context.Context, tx *sql.Tx, rows Rows) (written int64, err error)
+	// Use records when the keys with these ids were last used, but no
+	// earlier time than the stored one.
+	Use func(ctx context.Context, tx *sql.Tx, ids []string, at []int64) error
 	// Index keeps the engine's own index of searchable text, if it has one.
 	Index TextIndex
 	// Using tells the planner to use an index: what stands behind a table's
@@ -39,13 +49,25 @@ type Engine struct {
 	// Contains is a condition: column holds the text that stands at the
 	// parameter.
 	Contains func(column, parameter string) string
+	// Owned is a condition: the column, an owner, is the text that stands at
+	// the parameter. It is what keys_owner indexes.
+	Owned func(column, parameter string) string
+	// PassLocked ends a select for an update that must not wait for rows
+	// which other transactions are changing; "" where there are no others.
+	PassLocked string
+	// Text is the argument for a text that is looked for: nil if the engine
+	// can't keep such a text, so that nothing is found.
+	Text func(text string) any
 }
+
+// Row is what a query for one row gives.
+type Row interface{ Scan(dest ...any) error }
 
 // TextIndex finds keys by text that they contain. The text has been through
 // Fold, and so has what is looked for.
 type TextIndex interface {
-	// Put makes the row n findable by its text, whatever it was before.
-	Put(ctx context.Context, tx *sql.Tx, n int64, text string) error
+	// Put makes rows findable by their text, whatever it was before.
+	Put(ctx context.Context, tx *sql.Tx, texts ...Text) error
 	// Delete forgets the row n.
 	Delete(ctx context.Context, tx *sql.Tx, n int64) error
 	// Candidates returns a select of the numbers of at least all keys k that
@@ -55,26 +77,30 @@ type TextIndex interface {
 	Candidates(text string) (argument any, sql func(argument, before string) string, ok bool)
 }
 
+// Text is the searchable text of the row n.
+type Text struct {
+	N    int64
+	Text string
+}
+
 // Store is a keys.Store without AwaitChange, which engines add.
 type Store struct {
 	engine     Engine
 	options    keys.Options
-	find       *sql.Stmt
 	maxChanges int64
 }
 
-// New returns a store over a database whose tables are there. The engine's
-// databases stay the caller's to close.
-func New(ctx context.Context, e Engine, o keys.Options) (*Store, error) {
-	find, err := e.Lookup.PrepareContext(ctx, findSQL)
-	if err != nil {
-		return nil, fmt.Errorf("preparing the look-up of secrets: %w", err)
+// New returns a store over a database whose tables are there, or will be when
+// the engine's databases answer. These stay the caller's to close.
+func New(e Engine, o keys.Options) *Store {
+	if e.Feed == nil {
+		e.Feed = e.Read
 	}
-	s := &Store{engine: e, options: o, find: find, maxChanges: int64(o.MaxChanges)}
+	s := &Store{engine: e, options: o, maxChanges: int64(o.MaxChanges)}
 	if s.maxChanges <= 0 {
 		s.maxChanges = defaultMaxChanges
 	}
-	return s, nil
+	return s
 }
 
 // Ping implements keys.Store.
@@ -84,9 +110,6 @@ func (s *Store) Ping(ctx context.Context) error {
 	}
 	return nil
 }
-
-// Close ends what New began.
-func (s *Store) Close() error { return s.find.Close() }
 
 // closeRows ends a result; what went wrong while reading it counts more than
 // what went wrong while closing it.

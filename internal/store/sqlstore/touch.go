@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,8 +13,6 @@ import (
 // touchedAtOnce is how many keys one transaction touches: a longer one would
 // keep an admin's change waiting for more than some 20 ms.
 const touchedAtOnce = 1000
-
-const touchSQL = `UPDATE keys SET last_used_at = $1 WHERE id = $2 AND (last_used_at IS NULL OR last_used_at < $1)`
 
 // Touch implements keys.Store. It is no change: no number, no feed, no audit.
 // What it had written when it failed can be written again.
@@ -40,20 +37,15 @@ func (s *Store) touch(ctx context.Context, ids []keys.ID, used map[keys.ID]time.
 			_ = tx.Rollback() // the first error is the one that matters
 		}
 	}()
-	update, err := tx.PrepareContext(ctx, touchSQL)
-	if err != nil {
+	at := make([]int64, len(ids))
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i], at[i] = string(id), milli(used[id])
+	}
+	if err := s.engine.Use(ctx, tx, texts, at); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, update.Close()) }()
-	var latest int64
-	for _, id := range ids {
-		at := milli(used[id])
-		latest = max(latest, at)
-		if _, err := update.ExecContext(ctx, at, string(id)); err != nil {
-			return err
-		}
-	}
-	if err := s.markLapsed(ctx, tx, latest); err != nil {
+	if err := s.markLapsed(ctx, tx, slices.Max(at)); err != nil {
 		return err
 	}
 	return tx.Commit()

@@ -82,7 +82,7 @@ func (c *change) update(ctx context.Context, g keys.Guard, before row, after *ke
 // reindex keeps what finds the key besides its row.
 func (c *change) reindex(ctx context.Context, before row, after *keys.Key, text string) error {
 	if text != searchText(before.key) {
-		if err := c.store.engine.Index.Put(ctx, c.Tx, before.n, text); err != nil {
+		if err := c.store.engine.Index.Put(ctx, c.Tx, Text{before.n, text}); err != nil {
 			return err
 		}
 	}
@@ -93,12 +93,11 @@ func (c *change) reindex(ctx context.Context, before row, after *keys.Key, text 
 	if _, err := c.ExecContext(ctx, deleteAPIsSQL, before.n); err != nil {
 		return fmt.Errorf("forgetting the APIs of a key: %w", err)
 	}
+	rows := NewRows("key_apis", apiColumns, len(apis))
 	for _, api := range apis {
-		if _, err := c.ExecContext(ctx, insertAPISQL, before.n, api); err != nil {
-			return fmt.Errorf("storing the APIs of a key: %w", err)
-		}
+		rows.Add(before.n, api)
 	}
-	return nil
+	return c.insert(ctx, rows)
 }
 
 // altered tells the feed about all the key's secrets, and writes the audit.
@@ -116,7 +115,7 @@ func (c *change) altered(ctx context.Context, action string, before row, after *
 			return err
 		}
 	}
-	return c.auditOnce(ctx, entry)
+	return c.audit(ctx, entry)
 }
 
 func (c *change) digestsOf(ctx context.Context, n int64) (found []keys.Digest, err error) {
@@ -137,7 +136,7 @@ func (c *change) digestsOf(ctx context.Context, n int64) (found []keys.Digest, e
 
 // guarded returns the key if the guard's version holds.
 func (c *change) guarded(ctx context.Context, id keys.ID, g keys.Guard) (row, error) {
-	r, err := get(ctx, c.Tx, id, c.at)
+	r, err := c.store.get(ctx, c.Tx, id, c.at)
 	if err != nil {
 		return row{}, err
 	}
