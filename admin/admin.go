@@ -30,6 +30,9 @@ type Options struct {
 	// Catalog returns the catalog of the moment: it changes with each
 	// configuration.
 	Catalog func() *gate.Catalog
+	// Fleet knows the other nodes on the store; nil: this is none of them, so
+	// that nobody is waited for.
+	Fleet Fleet
 	// KeyPrefix stands before new secrets; "": keys.DefaultPrefix.
 	KeyPrefix string
 	// ConfigAdmin is the digest of the admin key in the configuration; nil

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -20,11 +21,73 @@ func (a *api) listAPIs(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	others, err := a.Store.Declared(c.ctx, a.nodeID())
+	if err != nil {
+		return nil, err
+	}
 	list := APIList{Data: []API{}}
-	for _, declared := range a.Catalog().APIs() {
+	for _, declared := range merge(a.Catalog().APIs(), others) {
 		list.Data = append(list.Data, showAPI(declared, registered))
 	}
 	return list, nil
+}
+
+// merge adds what other nodes declare. An API that stands in several
+// configurations is one API; of two titles this node's counts.
+func merge(own []gate.API, others []keys.Declared) []gate.API {
+	all := slices.Clone(own)
+	for _, other := range others {
+		i := slices.IndexFunc(all, func(a gate.API) bool { return a.Name == other.Name })
+		if i < 0 {
+			i = len(all)
+			all = append(all, gate.API{Name: other.Name})
+		}
+		all[i].Title = cmp.Or(all[i].Title, other.Title)
+		all[i].Patterns = union(all[i].Patterns, other.Patterns)
+		all[i].Endpoints = union(all[i].Endpoints, other.Endpoints)
+	}
+	slices.SortFunc(all, func(a, b gate.API) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// union returns some, and what others has besides.
+func union(some, others []string) []string {
+	out := slices.Clone(some)
+	for _, other := range others {
+		if !slices.Contains(out, other) {
+			out = append(out, other)
+		}
+	}
+	return out
+}
+
+// declared is what other nodes declare, or why they could not be asked.
+type declared struct {
+	apis []keys.Declared
+	err  error
+}
+
+// declares reports whether this node or another one declares the API. The
+// others are asked for what this one does not know, once a call; if they
+// can't be, c.fault says so.
+func (a *api) declares(c *call, name string) bool {
+	if a.Catalog().Declares(name) {
+		return true
+	}
+	if c.others == nil {
+		c.others = &declared{}
+		c.others.apis, c.others.err = a.Store.Declared(c.ctx, a.nodeID())
+	}
+	return slices.ContainsFunc(c.others.apis, func(d keys.Declared) bool { return d.Name == name })
+}
+
+// fault is what keeps the call from being done: that other nodes could not be
+// asked whether what seems to be wrong is so, or that it is.
+func (c *call) fault() error {
+	if c.others != nil && c.others.err != nil {
+		return c.others.err
+	}
+	return c.faults.err()
 }
 
 // showAPI returns a declared API with its endpoints, declared and registered.
@@ -60,8 +123,8 @@ func (a *api) putEndpoint(c *call) (any, error) {
 	if err := c.faults.err(); err != nil {
 		return nil, err
 	}
-	if !a.Catalog().Declares(endpoint.API) {
-		return nil, errNoSuchAPI
+	if !a.declares(c, endpoint.API) {
+		return nil, cmp.Or(c.fault(), error(errNoSuchAPI))
 	}
 	if err := a.Store.PutEndpoint(c.ctx, a.by(c), endpoint); err != nil {
 		return nil, err

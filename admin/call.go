@@ -37,6 +37,7 @@ type call struct {
 	body    any         // what was sent; it has the schema's shape where faults says nothing else
 	faults  *faults     // of query and body so far
 	header  http.Header // of the answer
+	others  *declared   // what other nodes declare, once that was asked for
 }
 
 // endpoint returns the handler of an operation.
@@ -76,7 +77,11 @@ func (a *api) serve(o *operation, w http.ResponseWriter, r *http.Request, path c
 	ctx, cancel := context.WithTimeout(r.Context(), o.maxTime())
 	defer cancel()
 	c.ctx = ctx
-	return o.serve(c)
+	answer, err := o.serve(c)
+	if err == nil && o.prefers {
+		a.awaitNodes(c)
+	}
+	return answer, err
 }
 
 // now is the time to the millisecond, as stores keep it.

@@ -97,6 +97,11 @@ func (o *operation) parameters() []*huma.Param {
 			Description: "The ETag of the key as you know it; the change is made only if nobody else was first.",
 		})
 	}
+	if o.prefers {
+		out = append(out, &huma.Param{
+			Name: headerPrefer, In: "header", Schema: &huma.Schema{Type: huma.TypeString, Examples: []any{"wait=2"}}, Description: preferWords,
+		})
+	}
 	return out
 }
 
@@ -113,7 +118,12 @@ func (o *operation) answerHeaders() map[string]*huma.Param {
 	}
 	out := map[string]*huma.Param{}
 	for _, name := range o.headers {
-		out[name] = &huma.Header{Description: words[name], Schema: &huma.Schema{Type: huma.TypeString}}
+		out[name] = &huma.Header{Description: words[name], Required: true, Schema: &huma.Schema{Type: huma.TypeString}}
+	}
+	if o.prefers {
+		for name, description := range map[string]string{headerApplied: appliedWords, headerPending: pendingWords} {
+			out[name] = &huma.Header{Description: description, Schema: &huma.Schema{Type: huma.TypeString}}
+		}
 	}
 	return out
 }

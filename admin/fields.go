@@ -7,7 +7,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/caddy-keywarden/keywarden/internal/gate"
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 	"github.com/caddy-keywarden/keywarden/internal/permission"
 )
@@ -30,8 +29,8 @@ type fields struct {
 	declares func(api string) bool
 }
 
-func (c *call) fields(catalog *gate.Catalog) *fields {
-	return &fields{faults: c.faults, now: c.now, declares: catalog.Declares}
+func (a *api) fields(c *call) *fields {
+	return &fields{faults: c.faults, now: c.now, declares: func(name string) bool { return a.declares(c, name) }}
 }
 
 // draft is a key as somebody wants it to be.

@@ -14,12 +14,12 @@ func (a *api) importKeys(c *call) (any, error) {
 	if len(list) > maxImport {
 		return nil, c.faults.err()
 	}
-	fields := c.fields(a.Catalog())
+	fields := a.fields(c)
 	foreign := make([]keys.New, len(list))
 	for i, item := range list {
 		foreign[i] = a.readForeign(c, fields, at("keys", i), item)
 	}
-	if err := c.faults.err(); err != nil {
+	if err := c.fault(); err != nil {
 		return nil, err
 	}
 	if twice := repeated(foreign); twice.any() {

@@ -11,8 +11,8 @@ import (
 // createKey is POST /v1/keys.
 func (a *api) createKey(c *call) (any, error) {
 	object, _ := c.body.(map[string]any)
-	draft := c.fields(a.Catalog()).draft("", object)
-	if err := c.faults.err(); err != nil {
+	draft := a.fields(c).draft("", object)
+	if err := c.fault(); err != nil {
 		return nil, err
 	}
 	secret, err := keys.NewSecret(a.KeyPrefix, a.Random)
@@ -30,10 +30,10 @@ func (a *api) createKey(c *call) (any, error) {
 
 // listKeys is GET /v1/keys.
 func (a *api) listKeys(c *call) (any, error) {
-	if name := c.query["api"]; name != "" && !a.Catalog().Declares(name) {
+	if name := c.query["api"]; name != "" && !a.declares(c, name) {
 		c.faults.add("api", "no API of this name is declared in the configuration")
 	}
-	if err := c.faults.err(); err != nil {
+	if err := c.fault(); err != nil {
 		return nil, err
 	}
 	found, next, err := a.Store.List(c.ctx, keys.Query{
@@ -85,8 +85,8 @@ func (c *call) show(key *keys.Key) Key {
 // patchKey is PATCH /v1/keys/{id}: a JSON merge patch (RFC 7396).
 func (a *api) patchKey(c *call) (any, error) {
 	object, _ := c.body.(map[string]any)
-	draft := c.fields(a.Catalog()).draft("", object)
-	if err := c.faults.err(); err != nil {
+	draft := a.fields(c).draft("", object)
+	if err := c.fault(); err != nil {
 		return nil, err
 	}
 	guard, err := a.guard(c)

@@ -31,6 +31,7 @@ type operation struct {
 	answer  reflect.Type // nil: none
 	headers []string     // of the answer
 	ifMatch bool         // If-Match is looked at
+	prefers bool         // Prefer: wait is looked at
 	errors  []*refusal   // besides those that every call has
 
 	serve func(*call) (any, error)
@@ -83,18 +84,18 @@ func (a *api) keyOperations() []*operation {
 		}, {
 			method: http.MethodPatch, path: "/v1/keys/{id}", id: "patchKey", tag: "Keys", summary: "Change a key",
 			description: "A JSON merge patch (RFC 7396): what is left out stays. permissions is replaced whole, metadata pair by pair. The change holds for the very next request.",
-			access:      permission.Write, body: reflect.TypeFor[Patch](), maxBody: maxBody, ifMatch: true,
+			access:      permission.Write, body: reflect.TypeFor[Patch](), maxBody: maxBody, ifMatch: true, prefers: true,
 			status: http.StatusOK, answer: reflect.TypeFor[Key](), headers: []string{"ETag"},
 			errors: []*refusal{errNoSuchKey, errVersion, errLastAdmin}, serve: a.patchKey,
 		}, {
 			method: http.MethodDelete, path: "/v1/keys/{id}", id: "deleteKey", tag: "Keys", summary: "Delete a key",
 			description: "Its secrets are refused from the very next request on.",
-			access:      permission.Write, ifMatch: true, status: http.StatusNoContent,
+			access:      permission.Write, ifMatch: true, prefers: true, status: http.StatusNoContent,
 			errors: []*refusal{errNoSuchKey, errVersion, errLastAdmin}, serve: a.deleteKey,
 		}, {
 			method: http.MethodPost, path: "/v1/keys/{id}/rotate", id: "rotateKey", tag: "Keys", summary: "Give a key a new secret",
 			description: "The answer holds the new secret, this once. The earlier one works until the grace ends; one that was in its grace already ends at once.",
-			access:      permission.Write, body: reflect.TypeFor[RotateRequest](), optionalBody: true, maxBody: maxBody, ifMatch: true,
+			access:      permission.Write, body: reflect.TypeFor[RotateRequest](), optionalBody: true, maxBody: maxBody, ifMatch: true, prefers: true,
 			status: http.StatusOK, answer: reflect.TypeFor[KeyWithSecret](), headers: []string{"ETag"},
 			errors: []*refusal{errNoSuchKey, errVersion}, serve: a.rotateKey,
 		},
@@ -105,7 +106,8 @@ func (a *api) otherOperations() []*operation {
 	return []*operation{
 		{
 			method: http.MethodGet, path: "/v1/apis", id: "listAPIs", tag: "APIs", summary: "List the declared APIs",
-			access: permission.Read, status: http.StatusOK, answer: reflect.TypeFor[APIList](), serve: a.listAPIs,
+			description: "Those that this gateway declares, and those that other gateways on the same store declare.",
+			access:      permission.Read, status: http.StatusOK, answer: reflect.TypeFor[APIList](), serve: a.listAPIs,
 		}, {
 			method: http.MethodPut, path: "/v1/apis/{api}/endpoints/{endpoint}", id: "putEndpoint", tag: "APIs", summary: "Register an endpoint",
 			description: "So that consoles can list it; it grants nothing, and endpoints work without it.",
@@ -118,6 +120,10 @@ func (a *api) otherOperations() []*operation {
 			method: http.MethodGet, path: "/v1/audit", id: "listAudit", tag: "Audit", summary: "List who changed what, newest first",
 			access: permission.Read, query: auditFilters(),
 			status: http.StatusOK, answer: reflect.TypeFor[AuditList](), serve: a.listAudit,
+		}, {
+			method: http.MethodGet, path: "/v1/nodes", id: "listNodes", tag: "Admin", summary: "List the gateways on the store",
+			description: "How far each has come with the changes of keys. A change with Prefer: wait=N waits until every one has applied it.",
+			access:      permission.Read, status: http.StatusOK, answer: reflect.TypeFor[NodeList](), serve: a.listNodes,
 		}, {
 			method: http.MethodGet, path: "/v1/whoami", id: "whoami", tag: "Admin", summary: "Show the admin key in use",
 			access: permission.Read, status: http.StatusOK, answer: reflect.TypeFor[Whoami](), headers: []string{"ETag"}, serve: a.whoami,

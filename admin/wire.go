@@ -203,6 +203,26 @@ type Whoami struct {
 	Metadata    map[string]string `json:"metadata"`
 }
 
+// NodeList is the answer of GET /v1/nodes.
+type NodeList struct {
+	Data    []Node `json:"data" nullable:"false" doc:"In the order of their start. A gateway that ended in good order is not in the list; one that did not is, until it can't answer from memory any more (cache.stale_if_error)."`
+	LastSeq int64  `json:"last_seq" doc:"Number of the last change."`
+}
+
+// Node is a running gateway on the store.
+type Node struct {
+	ID          string    `json:"id" example:"node_0192f3a1c5d87c3e9b4a6f10d2e8c7b5" doc:"Made anew at each start."`
+	Name        string    `json:"name" example:"web-1:4711" doc:"Its host and process."`
+	Version     string    `json:"version" example:"v1.0.0"`
+	Self        bool      `json:"self" doc:"It is the one that answers."`
+	Live        bool      `json:"live" doc:"It was heard of lately. Prefer: wait waits for those."`
+	StartedAt   time.Time `json:"started_at"`
+	SeenAt      time.Time `json:"seen_at" doc:"When it was last heard of, by the store's clock."`
+	AppliedSeq  int64     `json:"applied_seq" doc:"Number of the last change that holds on it."`
+	Lag         int64     `json:"lag" doc:"How many changes do not hold on it yet."`
+	ClockSkewMS int64     `json:"clock_skew_ms" doc:"How many milliseconds its clock is ahead of the store's; expiries are judged by it. More than 5 s either way is worth mending."`
+}
+
 // Health answers /healthz and /readyz.
 type Health struct {
 	Status string `json:"status" enum:"ok"`

@@ -60,6 +60,7 @@ func (a *Admin) open(e *engine, catalog *gate.Catalog) error {
 		Store:         e.store,
 		Authenticator: gate.NewAuthenticator(adminCredentials(), settings.KeyPrefix, e.lookup),
 		Catalog:       func() *gate.Catalog { return catalog },
+		Fleet:         e.member,
 		KeyPrefix:     settings.KeyPrefix,
 		ConfigAdmin:   configAdmin(settings.AdminKey),
 		Ready:         e.ready,

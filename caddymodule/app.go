@@ -131,6 +131,7 @@ func (a *App) Start() error {
 		return err
 	}
 	catalog := gate.NewCatalog(gates...)
+	a.engine.declare(a, catalog)
 	for _, h := range a.admins {
 		if err := h.open(a.engine, catalog); err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-keywarden/keywarden/config"
 	"github.com/caddy-keywarden/keywarden/internal/feed"
+	"github.com/caddy-keywarden/keywarden/internal/fleet"
 	"github.com/caddy-keywarden/keywarden/internal/gate"
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 	"github.com/caddy-keywarden/keywarden/internal/usage"
@@ -31,6 +32,7 @@ type engine struct {
 	lookup *gate.Lookup
 	feed   *feed.Feed
 	usage  *usage.Recorder
+	member *fleet.Member // this node among those on the store
 
 	stop    context.CancelFunc
 	workers sync.WaitGroup
@@ -46,6 +48,8 @@ type user struct {
 	app     *App
 	options gate.LookupOptions
 	log     *zap.Logger
+	// catalog is what app declares; nil as long as it has not said so.
+	catalog *gate.Catalog
 }
 
 const (
@@ -75,7 +79,15 @@ func openEngine(s config.Settings, log *zap.Logger) (*engine, error) {
 	e.lookup.Observe = observeQuery
 	e.feed = feed.New(store, changes{e.lookup})
 	e.usage = usage.New(store)
+	e.member = newMember(store, s, e.skewed)
+	e.feed.Reached = e.member.Reached
+	// Before a key is remembered here, so that no other node takes this one
+	// for absent. While the store is down, nothing is remembered either.
+	if err := e.member.Tell(ctx); err != nil {
+		e.fault(tellingOthers)(err)
+	}
 
+	e.work(func() { e.member.Run(ctx, e.fault(tellingOthers)) })
 	e.work(func() { e.feed.Run(ctx, e.fault("following changes")) })
 	e.work(func() { e.lookup.Run(ctx, e.fault("reading known secrets")) })
 	e.work(func() {
@@ -111,7 +123,19 @@ func quiet(log *zap.Logger) *zap.Logger {
 func (e *engine) use(app *App, options gate.LookupOptions, log *zap.Logger) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.users = append(e.users, user{app, options, quiet(log)})
+	e.users = append(e.users, user{app: app, options: options, log: quiet(log)})
+	e.obey()
+}
+
+// declare tells other nodes what app declares.
+func (e *engine) declare(app *App, catalog *gate.Catalog) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range e.users {
+		if e.users[i].app == app {
+			e.users[i].catalog = catalog
+		}
+	}
 	e.obey()
 }
 
@@ -132,6 +156,9 @@ func (e *engine) obey() {
 	last := e.users[len(e.users)-1]
 	e.lookup.Configure(last.options)
 	e.log.Store(last.log)
+	if last.catalog != nil {
+		e.member.Declare(declared(last.catalog), keeps(last.options))
+	}
 }
 
 // ready says whether this node can answer for keys: the store can be asked
