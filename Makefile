@@ -22,7 +22,7 @@ UPSTREAM := bin/upstream
 GOLANGCI := $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint format bench fuzz check deps clean
+.PHONY: help run build test race lint format bench fuzz check deps programs clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,10 +35,10 @@ build: ## build bin/keywarden, and bin/upstream, the example API
 	@$(GO) build $(FLAGS) -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/keywarden
 	@$(GO) build $(FLAGS) -o $(UPSTREAM) ./examples/upstream
 
-test: build ## run all tests; a skipped test is a failed one
+test: build programs ## run all tests; a skipped test is a failed one
 	@KEYWARDEN_BUILT=1 $(GO) run $(FLAGS) ./scripts/gotest $(FLAGS) -timeout 20m $(PKGS)
 
-race: build ## run the tests under the race detector (needs a C compiler)
+race: build programs ## run the tests under the race detector (needs a C compiler)
 	@KEYWARDEN_BUILT=1 CGO_ENABLED=1 $(GO) test -race -tags nobadger,nomysql,nopgx -timeout 30m $(RACE_PKGS)
 
 lint: ## run the linters and check the formatting
@@ -47,7 +47,7 @@ lint: ## run the linters and check the formatting
 format: ## format the code as lint wants it
 	@$(GOLANGCI) fmt $(PKGS)
 
-bench: ## run the benchmarks, allocations reported
+bench: programs ## run the benchmarks, allocations reported
 	@$(GO) test $(FLAGS) -run '^$$' -bench . -benchmem -timeout 60m $(PKGS)
 
 fuzz: ## run every fuzz target for FUZZTIME (60s) each
@@ -60,9 +60,12 @@ fuzz: ## run every fuzz target for FUZZTIME (60s) each
 
 check: lint test race ## everything that must pass before a change is sent
 
-deps: ## fetch the modules that building, testing and linting need
+deps: programs ## fetch the modules that building, testing and linting need, and Postgres
 	$(GO) mod download
 	$(GO) mod download -modfile=tools/go.mod
+
+programs:
+	@scripts/deps.sh
 
 clean: ## remove what was built; ./data stays
 	rm -rf bin
