@@ -112,9 +112,14 @@ var refused = []struct {
 }{
 	{"unknown global option", "colour red", "", []string{`unknown option "colour"`, "expected one of store, key_prefix, admin_key, cache", "Caddyfile:3"}},
 	{"option twice", "key_prefix a\nkey_prefix b", "", []string{"key_prefix is given twice, first on line 3", "Caddyfile:4"}},
-	{"unknown store", "store oracle x", "", []string{`store "oracle"`, "expected sqlite", "Caddyfile:3"}},
+	{"unknown store", "store oracle x", "", []string{`store "oracle"`, "expected sqlite or postgres", "Caddyfile:3"}},
 	{"store without a kind", "store", "", []string{"store: found nothing", "Caddyfile:3"}},
-	{"store with too much", "store sqlite a b", "", []string{"store: found 3 arguments", "expected sqlite [PATH]", "Caddyfile:3"}},
+	{"store with too much", "store sqlite a b", "", []string{"store: found 3 arguments", "expected sqlite [PATH] or postgres ADDRESS", "Caddyfile:3"}},
+	{"postgres without an address", "store postgres", "", []string{"store postgres: found no address", "such as {env.DATABASE_URL}", "Caddyfile:3"}},
+	{"an address without quotes", "store postgres host=a dbname=b", "", []string{"store: found 3 arguments", "in quotes", "Caddyfile:3"}},
+	{"unknown store option", "store postgres a {\npool 5\n}", "", []string{`store: unknown option "pool"`, "expected listen", "Caddyfile:4"}},
+	{"listen twice", "store postgres a {\nlisten b\nlisten c\n}", "", []string{"listen is given twice, first on line 4", "Caddyfile:5"}},
+	{"listen for sqlite", "store sqlite a {\nlisten b\n}", "", []string{"found listen", "with postgres only", "Caddyfile:3"}},
 	{"bad prefix", "key_prefix Acme", "", []string{`key_prefix: "Acme"`, "expected 1 to 20 characters", "Caddyfile:2"}},
 	{"two admin keys", "admin_key a b", "", []string{"admin_key: found 2 arguments", "Caddyfile:3"}},
 	{"unknown cache option", "cache {\nsize 3\n}", "", []string{`cache: unknown option "size"`, "max_keys", "Caddyfile:4"}},
@@ -193,18 +198,23 @@ func TestTheAdminHandlerHasNoOptions(t *testing.T) {
 
 func TestJSONIsCheckedLikeACaddyfile(t *testing.T) {
 	for config, want := range map[string]string{
-		`{"apps":{"api_keys":{"colour":"red"}}}`:                                                    "colour",
-		`{"apps":{"api_keys":{"store":{"kind":"oracle"}}}}`:                                         `store "oracle": expected sqlite`,
-		`{"apps":{"api_keys":{"cache":{"ttl":"-1s"}}}}`:                                             "negative",
-		`{"apps":{"api_keys":{"admin_key":"{env.NO_SUCH_VARIABLE_HERE}"}}}`:                         "set the variable",
-		`{"apps":{"api_keys":{"admin_key":"two words"}}}`:                                           "printable ASCII",
-		`{"apps":{"api_keys":{"store":{"kind":"sqlite","address":"{env.NO_SUCH_VARIABLE_HERE}"}}}}`: "every placeholder",
+		`{"apps":{"api_keys":{"colour":"red"}}}`:                                                                                                                     "colour",
+		`{"apps":{"api_keys":{"store":{"kind":"oracle"}}}}`:                                                                                                          `store "oracle": expected sqlite or postgres`,
+		`{"apps":{"api_keys":{"store":{"kind":"postgres"}}}}`:                                                                                                        "found no address",
+		`{"apps":{"api_keys":{"store":{"kind":"postgres","address":"postgres://u:hush@h:port/d"}}}}`:                                                                 "expected an address such as postgres://",
+		`{"apps":{"api_keys":{"store":{"kind":"postgres","address":"host=h pool_max_conns=2"}}}}`:                                                                    "pool_max_conns is 2; expected 4 or more",
+		`{"apps":{"api_keys":{"store":{"kind":"postgres","address":"host=h","listen":"host=h port=hush"}}}}`:                                                         "listen: ",
+		`{"apps":{"api_keys":{"store":{"kind":"postgres","address":"host=h","listen":"{env.NO_SUCH_VARIABLE_HERE}"}}}}`:                                              "every placeholder",
+		`{"apps":{"api_keys":{"cache":{"ttl":"-1s"}}}}`:                                                                                                              "negative",
+		`{"apps":{"api_keys":{"admin_key":"{env.NO_SUCH_VARIABLE_HERE}"}}}`:                                                                                          "set the variable",
+		`{"apps":{"api_keys":{"admin_key":"two words"}}}`:                                                                                                            "printable ASCII",
+		`{"apps":{"api_keys":{"store":{"kind":"sqlite","address":"{env.NO_SUCH_VARIABLE_HERE}"}}}}`:                                                                  "every placeholder",
 		`{"apps":{"http":{"servers":{"s":{"listen":[":0"],"routes":[{"handle":[{"handler":"api_key_auth","apis":[{"name":"a"},{"name":"a","paths":["/x"]}]}]}]}}}}}`: `"a"`,
 		`{"apps":{"http":{"servers":{"s":{"listen":[":0"],"routes":[{"handle":[{"handler":"api_key_auth","colour":1}]}]}}}}}`:                                        "colour",
 		`{"apps":{"http":{"servers":{"s":{"listen":[":0"],"routes":[{"handle":[{"handler":"api_key_admin","colour":1}]}]}}}}}`:                                       "colour",
 	} {
-		if err := validate([]byte(config)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v; want %q", config, err, want)
+		if err := validate([]byte(config)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: %v; want %q, and no password", config, err, want)
 		}
 	}
 }

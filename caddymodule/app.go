@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,6 +37,9 @@ type App struct {
 
 	key    string // of engine in the pool; "" as long as none is held
 	engine *engine
+	// endBootstrapping ends the tries to make a first admin key, and waits;
+	// nil where there are none.
+	endBootstrapping func()
 	// running is what requests use; nil before Start and if it failed.
 	running atomic.Pointer[engine]
 	// settled is closed when Start is over, or will never be.
@@ -75,17 +77,6 @@ func (a *App) expand(repl *caddy.Replacer) (err error) {
 	return err
 }
 
-func expandStore(s config.Store, repl *caddy.Replacer) (config.Store, error) {
-	address, err := repl.ReplaceOrErr(s.Address, true, true)
-	if err != nil {
-		return s, fmt.Errorf("store: %w; expected a value for every placeholder", err)
-	}
-	if s.Address, err = filepath.Abs(address); err != nil {
-		return s, fmt.Errorf("store: finding the working directory: %w", err)
-	}
-	return s, nil
-}
-
 // expandAdminKey takes an empty placeholder for a fault: an admin key that
 // someone forgot to set must not turn into no admin key.
 func expandAdminKey(text string, repl *caddy.Replacer) (string, error) {
@@ -114,7 +105,7 @@ func (a *App) Start() error {
 	if n := len(a.settings.AdminKey); n > 0 && n < weakAdminKey {
 		a.log.Warn("admin_key is short enough to be guessed; use 32 random characters or more", zap.Int("length", n))
 	}
-	key := a.settings.Store.Kind + " " + a.settings.Store.Address
+	key := engineKey(a.settings.Store)
 	value, kept, err := engines.LoadOrNew(key, func() (caddy.Destructor, error) { return openEngine(a.settings, a.log) })
 	if err != nil {
 		return fmt.Errorf("opening %s store: %w", a.settings.Store.Kind, err)
@@ -127,7 +118,7 @@ func (a *App) Start() error {
 	for _, h := range a.auths {
 		gates = append(gates, h.open(a.engine))
 	}
-	if err := a.bootstrap(context.Background()); err != nil {
+	if err := a.bootstrap(); err != nil {
 		return err
 	}
 	catalog := gate.NewCatalog(gates...)
@@ -154,6 +145,7 @@ func (a *App) Cleanup() error {
 	if a.engine == nil {
 		return nil
 	}
+	a.endBootstrap()
 	a.engine.drop(a)
 	key := a.key
 	a.engine, a.key = nil, ""

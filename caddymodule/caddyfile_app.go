@@ -24,6 +24,9 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //
 //	api_keys {
 //		store      sqlite [<path>]
+//		store      postgres <address> {
+//			listen <address>
+//		}
 //		key_prefix <prefix>
 //		admin_key  <secret>
 //		cache {
@@ -53,19 +56,24 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 func (a *App) readStore(d *caddyfile.Dispenser) error {
-	const expected = "sqlite [PATH]"
+	const expected = "sqlite [PATH] or postgres ADDRESS"
 	args, err := arguments(d, expected)
 	if err != nil {
 		return err
 	}
 	if len(args) > 2 {
-		return d.Errf("store: found %d arguments; expected %s", len(args), expected)
+		return d.Errf("store: found %d arguments; expected %s (an address of several words in quotes)", len(args), expected)
 	}
+	start := where(d)
 	a.Store = &config.Store{Kind: args[0]}
 	if len(args) == 2 {
 		a.Store.Address = args[1]
 	}
-	return located(a.Store.Validate(), where(d))
+	listen := text(&a.Store.Listen, "an address, such as {env.DATABASE_DIRECT_URL}")
+	if err := newBlock("store").once("listen", listen).read(d); err != nil {
+		return err
+	}
+	return located(a.Store.Validate(), start)
 }
 
 func (a *App) readCache(d *caddyfile.Dispenser) error {

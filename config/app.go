@@ -23,8 +23,11 @@ const (
 	DefaultRealm        = "api"
 )
 
-// SQLite is the kind of store that needs no server.
-const SQLite = "sqlite"
+// The kinds of store: SQLite needs no server, Postgres serves many gateways.
+const (
+	SQLite   = "sqlite"
+	Postgres = "postgres"
+)
 
 // maxKeys bounds cache.max_keys: at 450 bytes each it is 45 GB.
 const maxKeys = 100_000_000
@@ -49,12 +52,19 @@ type App struct {
 
 // Store says where keys are kept.
 type Store struct {
-	// `sqlite`.
+	// `sqlite` or `postgres`.
 	Kind string `json:"kind"`
 
-	// The file's path, relative to the working directory; default under
-	// Caddy's data directory. Placeholders are replaced at load.
+	// For sqlite: the file's path, relative to the working directory; default
+	// under Caddy's data directory. For postgres: a URL, or keywords and values
+	// (`host=… dbname=…`). Placeholders are replaced at load; best is
+	// `{env.DATABASE_URL}`, as there is a password in it.
 	Address string `json:"address,omitempty"`
+
+	// For postgres: where changes are heard of, if the address leads to a
+	// pooler such as pgbouncer, which passes no notifications on. Without it,
+	// a node behind a pooler looks for changes 25 times a second.
+	Listen string `json:"listen,omitempty"`
 }
 
 // Cache says what is remembered of the store, and how long.
@@ -136,10 +146,15 @@ func (a *App) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Validate says whether the kind of store exists.
+// Validate says whether the kind of store exists, and has what it needs.
 func (s *Store) Validate() error {
-	if s.Kind != SQLite {
-		return fault("", "store %q: expected sqlite", s.Kind)
+	switch {
+	case s.Kind != SQLite && s.Kind != Postgres:
+		return fault("", "store %q: expected sqlite or postgres", s.Kind)
+	case s.Kind == Postgres && s.Address == "":
+		return fault("", "store postgres: found no address; expected one, such as {env.DATABASE_URL}")
+	case s.Kind == SQLite && s.Listen != "":
+		return fault("", "store sqlite: found listen; expected it with postgres only")
 	}
 	return nil
 }

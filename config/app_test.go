@@ -59,7 +59,7 @@ func TestEveryFaultOfTheAppIsToldAtOnce(t *testing.T) {
 		t.Fatal("nothing was refused")
 	}
 	for _, want := range []string{
-		`store "oracle": expected sqlite`, `key_prefix: "Bad_": expected`, "cache.max_keys 0: expected",
+		`store "oracle": expected sqlite or postgres`, `key_prefix: "Bad_": expected`, "cache.max_keys 0: expected",
 		"cache.ttl: duration -1ns is negative", "cache.unknown_ttl", "cache.stale_if_error", "cache.lookups -1: expected",
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -77,5 +77,33 @@ func TestKeyPrefixesFollowTheContract(t *testing.T) {
 		if err := app.Validate(); (err == nil) != valid {
 			t.Errorf("key_prefix %q: %v, want valid %t", prefix, err, valid)
 		}
+	}
+}
+
+func TestAStoreHasWhatItsKindNeeds(t *testing.T) {
+	for _, c := range []struct {
+		store Store
+		want  string
+	}{
+		{Store{Kind: SQLite}, ""},
+		{Store{Kind: SQLite, Address: "a"}, ""},
+		{Store{Kind: SQLite, Listen: "a"}, "expected it with postgres only"},
+		{Store{Kind: Postgres, Address: "{env.DATABASE_URL}"}, ""},
+		{Store{Kind: Postgres, Address: "a", Listen: "b"}, ""},
+		{Store{Kind: Postgres}, "found no address"},
+		{Store{Kind: "Postgres", Address: "a"}, "expected sqlite or postgres"},
+		{Store{}, "expected sqlite or postgres"},
+	} {
+		err := c.store.Validate()
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.store, err, c.want)
+		}
+	}
+}
+
+func TestAPostgresAddressStaysAsItIs(t *testing.T) {
+	app := App{Store: &Store{Kind: Postgres, Address: "postgres://h/d", Listen: "postgres://l/d"}}
+	if got := app.Settings("/d").Store; got != *app.Store {
+		t.Fatalf("it is %+v", got)
 	}
 }

@@ -59,6 +59,8 @@ func (p *pools) begin(ctx context.Context) (*sql.Tx, error) {
 
 // note runs do in a transaction that does not wait for the disk.
 func (p *pools) note(ctx context.Context, do func(*sql.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	tx, err := p.begin(ctx)
 	if err != nil {
 		return err
