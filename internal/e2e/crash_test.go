@@ -36,18 +36,20 @@ func (a *acknowledged) write(g *Gateway, round int) {
 		if err != nil {
 			return
 		}
-		if answer.Status == http.StatusOK {
-			a.created[id] = changed
+		if answer.Status != http.StatusOK {
+			continue // the store may have died before its answer, or after
 		}
+		a.created[id] = changed
 		if i%3 == 0 {
 			answer, err = g.TryAdmin("DELETE", "/v1/keys/"+id, nil)
 			if err != nil {
 				return
 			}
-			if answer.Status == http.StatusNoContent {
-				delete(a.created, id)
-				a.deleted[id] = true
+			if answer.Status != http.StatusNoContent {
+				continue
 			}
+			delete(a.created, id)
+			a.deleted[id] = true
 		}
 		delete(a.uncertain, id)
 	}

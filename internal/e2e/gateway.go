@@ -238,8 +238,9 @@ func (g *Gateway) readAdminKey(o Options) {
 	if o.AdminKey != "" || o.NoAdmin {
 		return
 	}
-	// Beside the database: the tests' own place, and the default one.
-	for _, folder := range []string{"data", "xdg-data/caddy/keywarden"} {
+	// Beside the database: the tests' own place, and the default one; or,
+	// with a database elsewhere, Caddy's data directory.
+	for _, folder := range []string{"data", "xdg-data/caddy/keywarden", "xdg-data/caddy"} {
 		text, err := os.ReadFile(filepath.Join(g.Dir, folder, "admin.key"))
 		if err == nil {
 			g.AdminKey = strings.TrimSpace(string(text))

@@ -85,6 +85,14 @@ func OfDatabase(address, name string) string {
 	return address + " dbname=" + name // of two, the last counts
 }
 
+// Name returns the name of an address' database.
+func Name(address string) string {
+	if u, err := url.Parse(address); err == nil && strings.HasPrefix(u.Scheme, "postgres") {
+		return strings.TrimPrefix(u.Path, "/")
+	}
+	return address[strings.LastIndex(address, "=")+1:] // where OfDatabase wrote it
+}
+
 // Connect returns a connection to the database, without our code.
 func Connect(t testing.TB, address string) *pgx.Conn {
 	t.Helper()
