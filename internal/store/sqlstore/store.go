@@ -35,6 +35,13 @@ type Engine struct {
 	Now string
 	// Numbers returns the first of count numbers for new keys.
 	Numbers func(ctx context.Context, tx *sql.Tx, count int) (first int64, err error)
+	// Renumber makes numbers that are given out from now on higher than all
+	// that are there: rows were inserted with numbers of their own. nil where
+	// the engine takes notice of those by itself.
+	Renumber func(ctx context.Context, tx *sql.Tx) error
+	// Unhurry lifts the limits of time that a transaction has, for one that
+	// copies a whole database; nil where it has none.
+	Unhurry func(ctx context.Context, tx *sql.Tx) error
 	// Insert writes rows and returns how many it wrote: of those whose primary
 	// key is there already it writes none.
 	Insert func(ctx context.Context, tx *sql.Tx, rows Rows) (written int64, err error)
