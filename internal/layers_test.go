@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"admin":                    {"internal/keys", "internal/permission", "internal/gate", "internal/problem"},
 	"internal/cli":             {"admin"},
 	"caddymodule":              nil, // fits everything together: all but cli
-	"cmd/keywarden":            {"caddymodule", "internal/cli"},
+	"cmd/keywarden":            {"caddymodule", "internal/cli", "internal/store"},
 	"internal/e2e":             {},
 	"examples/run":             {},
 	"examples/upstream":        {},

@@ -10,13 +10,14 @@ import (
 
 	"github.com/caddy-keywarden/keywarden/caddymodule"
 	"github.com/caddy-keywarden/keywarden/internal/cli"
+	"github.com/caddy-keywarden/keywarden/internal/store"
 )
 
 func main() {
 	if caddy.CustomBinaryName == "" {
 		caddy.CustomBinaryName = "keywarden"
 	}
-	cli.Register(cli.Options{OpenGateway: openGateway})
+	cli.Register(cli.Options{OpenGateway: openGateway, CopyStore: copyStore})
 	caddycmd.Main()
 }
 
@@ -27,4 +28,9 @@ func openGateway(ctx context.Context, file, adapter string) (cli.Gateway, error)
 		return nil, err
 	}
 	return g, nil
+}
+
+func copyStore(ctx context.Context, from, to string, report cli.CopyReport) error {
+	_, err := store.Copy(ctx, from, to, store.Copying{Note: report.Note, Progress: report.Progress})
+	return err
 }

@@ -1,6 +1,6 @@
-// Package cli is the command line of the admin API: keywarden keys, login and
-// logout. It speaks to a gateway over HTTP as any other client does; what it
-// needs of the gateway's own machine is handed in by the binary.
+// Package cli is the command line: keywarden keys, login and logout speak to a
+// gateway over HTTP as any other client does; what these and keywarden store
+// need of the gateway's own machine is handed in by the binary.
 package cli
 
 import (
@@ -30,9 +30,11 @@ type Options struct {
 	// OpenGateway opens the gateway of a configuration file, read by the
 	// named config adapter; "" chooses by the file's name, as Caddy does.
 	OpenGateway func(ctx context.Context, configFile, adapter string) (Gateway, error)
-	Getenv      func(string) string    // nil: os.Getenv
-	Hostname    func() (string, error) // nil: os.Hostname
-	Now         func() time.Time       // nil: time.Now
+	// CopyStore copies one store into another; each is named by one text.
+	CopyStore func(ctx context.Context, from, to string, report CopyReport) error
+	Getenv    func(string) string    // nil: os.Getenv
+	Hostname  func() (string, error) // nil: os.Hostname
+	Now       func() time.Time       // nil: time.Now
 }
 
 // Register adds the commands to Caddy's. It is called by our own binary only:
@@ -75,6 +77,7 @@ func newProgram(o Options, exit func(*cobra.Command, *statusError) error) *progr
 func (p *program) commands() []command {
 	return []command{
 		{"keys", "", "Creates, lists, edits and deletes API keys", keysLong, p.keys},
+		{"store", "", "Copies keys from one store into another", storeLong, p.store},
 		{"login", "[URL]", "Saves an admin key for the keys commands", loginLong, p.login},
 		{"logout", "", "Forgets the saved admin key", logoutLong, p.logout},
 	}
