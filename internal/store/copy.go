@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
@@ -20,7 +21,7 @@ type Copying struct {
 }
 
 // Copy copies everything that lasts from one store into another, empty one:
-// all of it or nothing. Stores are named as ParseAddress takes them.
+// all of it or nothing. Stores are named as ParsePlace takes them.
 func Copy(ctx context.Context, from, to string, o Copying) (_ []sqlstore.Copied, err error) {
 	source, err := openSource(ctx, from)
 	if err != nil {
@@ -30,11 +31,11 @@ func Copy(ctx context.Context, from, to string, o Copying) (_ []sqlstore.Copied,
 	if err := noteLive(ctx, source, o.Note); err != nil {
 		return nil, fmt.Errorf("FROM: %w", err)
 	}
-	kind, address, err := ParseAddress(to)
+	place, err := ParsePlace(to)
 	if err != nil {
 		return nil, fmt.Errorf("TO: %w", err)
 	}
-	target, err := Open(ctx, kind, address, keys.Options{})
+	target, err := Open(ctx, place, keys.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("TO: %w", err)
 	}
@@ -48,16 +49,16 @@ func Copy(ctx context.Context, from, to string, o Copying) (_ []sqlstore.Copied,
 
 // openSource opens a store that must be there already.
 func openSource(ctx context.Context, from string) (keys.Store, error) {
-	kind, address, err := ParseAddress(from)
+	place, err := ParsePlace(from)
 	if err != nil {
 		return nil, err
 	}
-	if kind == SQLite { // which would else make it
-		if _, err := os.Stat(address); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("there is no database %s", address)
+	if place.Kind == SQLite { // which would else make it
+		if _, err := os.Stat(place.Address); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("there is no database %s", place.Address)
 		}
 	}
-	return Open(ctx, kind, address, keys.Options{})
+	return Open(ctx, place, keys.Options{})
 }
 
 // noteLive says which gateways may change the source while it is copied.
@@ -78,13 +79,21 @@ func noteLive(ctx context.Context, source keys.Store, note func(string)) error {
 	return nil
 }
 
-// ParseAddress reads the kind and the address of a store from one text:
-// sqlite:PATH. An error does not repeat the text.
-func ParseAddress(text string) (kind, address string, err error) {
-	if path, ok := strings.CutPrefix(text, "sqlite:"); ok && path != "" {
-		return SQLite, path, nil
-	}
-	return "", "", fmt.Errorf("expected %s", addressWords)
-}
+// keywords are how an address of Postgres begins that is no URL.
+var keywords = regexp.MustCompile(`^\s*[a-z_]+\s*=`)
 
-const addressWords = "sqlite:PATH"
+// ParsePlace reads where a store is from one text: sqlite:PATH, or the address
+// of a Postgres database, a URL or keywords and values. An error does not
+// repeat the text, which may hold a password.
+func ParsePlace(text string) (Place, error) {
+	p := Place{}
+	if path, ok := strings.CutPrefix(text, "sqlite:"); ok {
+		p = Place{Kind: SQLite, Address: path}
+	} else if strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://") || keywords.MatchString(text) {
+		p = Place{Kind: Postgres, Address: text}
+	}
+	if p.Address == "" {
+		return Place{}, errors.New("expected sqlite:PATH, or the address of a Postgres database, such as postgres://USER@HOST/DATABASE")
+	}
+	return p, Check(p)
+}

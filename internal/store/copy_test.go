@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 	"github.com/caddy-keywarden/keywarden/internal/permission"
+	"github.com/caddy-keywarden/keywarden/internal/store/pgtest"
 	"github.com/caddy-keywarden/keywarden/internal/store/sqlstore"
 )
 
@@ -29,13 +30,15 @@ func newSQLite(t *testing.T) place {
 	return place{t, "sqlite:" + filepath.Join(t.TempDir(), "keys.db")}
 }
 
+func newPostgres(t *testing.T) place { return place{t, pgtest.Database(t)} }
+
 func (p place) open() keys.Store {
 	p.t.Helper()
-	kind, address, err := ParseAddress(p.address)
+	at, err := ParsePlace(p.address)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	s, err := Open(p.t.Context(), kind, address, keys.Options{})
+	s, err := Open(p.t.Context(), at, keys.Options{})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -159,6 +162,9 @@ func read(t *testing.T, s keys.Store) content {
 	must(err)
 	must(s.Digests(ctx, func(d keys.Digest) bool { c.Found[d] = nil; return true }))
 	for d := range c.Found {
+		if d[0]%16 != 0 { // one look-up each would take most of the test's time
+			continue
+		}
 		c.Found[d], err = s.Find(ctx, d)
 		must(err)
 	}
@@ -182,6 +188,9 @@ var ways = []struct {
 	from, to func(*testing.T) place
 }{
 	{"sqlite to sqlite", newSQLite, newSQLite},
+	{"sqlite to postgres", newSQLite, newPostgres},
+	{"postgres to sqlite", newPostgres, newSQLite},
+	{"postgres to postgres", newPostgres, newPostgres},
 }
 
 func TestACopyHoldsEverything(t *testing.T) {
@@ -189,13 +198,13 @@ func TestACopyHoldsEverything(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			from, to := way.from(t), way.to(t)
 			source := from.open()
-			fill(t, source, 2500)
+			fill(t, source, 1100)
 			want := read(t, source)
 			copied, err := Copy(t.Context(), from.address, to.address, silent)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff([]sqlstore.Copied{{Name: "keys", Rows: 2504}, {Name: "secrets", Rows: 2505}, {Name: "audit entries", Rows: 2510}, {Name: "endpoints", Rows: 2}}, copied); diff != "" {
+			if diff := cmp.Diff([]sqlstore.Copied{{Name: "keys", Rows: 1104}, {Name: "secrets", Rows: 1105}, {Name: "audit entries", Rows: 1110}, {Name: "endpoints", Rows: 2}}, copied); diff != "" {
 				t.Errorf("copied (-want +got):\n%s", diff)
 			}
 			target := to.open()
@@ -323,7 +332,7 @@ func TestACopyIsOfOneMoment(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			from, to := way.from(t), way.to(t)
 			source := from.open()
-			fill(t, source, 2500)
+			fill(t, source, 1100)
 			want := read(t, source)
 			changed := false
 			_, err := Copy(t.Context(), from.address, to.address, Copying{Note: silent.Note, Progress: func(string, bool, int64, int64) {
@@ -382,13 +391,15 @@ func TestAStoreIsNotCopiedOntoItself(t *testing.T) {
 }
 
 func TestAddressesAreReadAndNeverRepeated(t *testing.T) {
-	for text, want := range map[string]string{"sqlite:./a b?.db": "sqlite ./a b?.db", "sqlite:/x": "sqlite /x", "sqlite:C:\\x": `sqlite C:\x`} {
-		if kind, address, err := ParseAddress(text); err != nil || kind+" "+address != want {
-			t.Errorf("%s: %s %s, %v", text, kind, address, err)
+	for text, want := range map[string]string{"sqlite:./a b?.db": "sqlite ./a b?.db", "sqlite:/x": "sqlite /x", "sqlite:C:\\x": `sqlite C:\x`,
+		"postgres://u:p@h:5432/d": "postgres postgres://u:p@h:5432/d", "postgresql://h/d": "postgres postgresql://h/d", "host=h user=u": "postgres host=h user=u",
+		" dbname = d": "postgres  dbname = d"} {
+		if p, err := ParsePlace(text); err != nil || p.Kind+" "+p.Address != want {
+			t.Errorf("%s: %+v, %v", text, p, err)
 		}
 	}
-	for _, text := range []string{"", "sqlite", "sqlite:", "keys.db", "mysql://u:hunter2@h/d", "hunter2", ":", "SQLITE:x"} {
-		_, _, err := ParseAddress(text)
+	for _, text := range []string{"", "sqlite", "sqlite:", "keys.db", "mysql://u:hunter2@h/d", "hunter2", ":", "SQLITE:x", "postgres://u:hunter2@h:port/d", "password=hunter2 port=x", "postgres:host=h"} {
+		_, err := ParsePlace(text)
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", text, err)
 		}

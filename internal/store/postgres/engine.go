@@ -19,7 +19,7 @@ const clock = `CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)`
 func (p *pools) engine() sqlstore.Engine {
 	return sqlstore.Engine{
 		Read: p.adminDB, Write: p.adminDB, Feed: p.feedDB, Lookup: p.find, Begin: p.begin, Note: p.note, Now: clock,
-		Numbers: numbers, Insert: insert, Use: recordUse, Index: gramIndex{},
+		Numbers: numbers, Renumber: renumber, Insert: insert, Use: recordUse, Index: gramIndex{}, Unhurry: unhurry,
 		Using: func(string) string { return "" }, Contains: contains, Owned: owned, PassLocked: "FOR NO KEY UPDATE SKIP LOCKED", Text: text,
 	}
 }
