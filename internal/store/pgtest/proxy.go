@@ -199,3 +199,10 @@ func (p *Proxy) answer(c *pair) {
 		}
 	}
 }
+
+// Target returns where new connections lead.
+func (p *Proxy) Target() (network, server string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.network, p.server
+}
