@@ -2,10 +2,13 @@ package e2e
 
 import (
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/caddy-keywarden/keywarden/internal/store/pgtest"
 )
 
 // node is an entry of GET /v1/nodes.
@@ -53,17 +56,26 @@ func (g *Gateway) settled() {
 	})
 }
 
-// startTwo starts two gateways on one database.
-func startTwo(t *testing.T) (a, b *Gateway) {
+// onEachPair runs a test with two gateways on one store, of each kind.
+func onEachPair(t *testing.T, test func(t *testing.T, a, b *Gateway)) {
 	t.Helper()
-	upstream := NewUpstream(t)
-	dir := t.TempDir()
-	a = Start(t, Options{Config: caddyfile, Upstream: upstream.Address, Dir: dir})
-	return a, Start(t, Options{Config: caddyfile, Upstream: upstream.Address, Dir: dir})
+	for _, kind := range []string{"sqlite", "postgres"} {
+		t.Run(kind, func(t *testing.T) {
+			o := Options{Config: caddyfile, Upstream: NewUpstream(t).Address, Dir: t.TempDir()}
+			if kind == "postgres" {
+				o.Config = onPostgres(pgtest.Database(t))
+			}
+			a := Start(t, o)
+			b := Start(t, o)
+			b.AdminKey = a.AdminKey
+			test(t, a, b)
+		})
+	}
 }
 
-func TestNodesSeeEachOtherComeAndGo(t *testing.T) {
-	a, b := startTwo(t)
+func TestNodesSeeEachOtherComeAndGo(t *testing.T) { onEachPair(t, nodesSeeEachOtherComeAndGo) }
+
+func nodesSeeEachOtherComeAndGo(t *testing.T, a, b *Gateway) {
 	a.Create(nil)
 	a.settled()
 	for _, g := range []*Gateway{a, b} {
@@ -79,7 +91,10 @@ func TestNodesSeeEachOtherComeAndGo(t *testing.T) {
 }
 
 func TestADeletionThatWasWaitedForHoldsOnTheOtherNodeAtOnce(t *testing.T) {
-	a, b := startTwo(t)
+	onEachPair(t, aDeletionThatWasWaitedForHoldsOnTheOtherNodeAtOnce)
+}
+
+func aDeletionThatWasWaitedForHoldsOnTheOtherNodeAtOnce(t *testing.T, a, b *Gateway) {
 	slowest := time.Duration(0)
 	for range 20 {
 		key := a.Create(nil)
@@ -97,7 +112,10 @@ func TestADeletionThatWasWaitedForHoldsOnTheOtherNodeAtOnce(t *testing.T) {
 }
 
 func TestAStoppedNodeIsNamedUntilItHasCaughtUp(t *testing.T) {
-	a, b := startTwo(t)
+	onEachPair(t, aStoppedNodeIsNamedUntilItHasCaughtUp)
+}
+
+func aStoppedNodeIsNamedUntilItHasCaughtUp(t *testing.T, a, b *Gateway) {
 	name := b.name()
 	key := a.Create(nil)
 	Expect(t, b.Call("GET", "/rest/users", "", Bearer(key.Secret)), http.StatusOK, "")
@@ -125,7 +143,10 @@ func TestAStoppedNodeIsNamedUntilItHasCaughtUp(t *testing.T) {
 }
 
 func TestAKilledNodeIsNamedAndOneThatEndedInGoodOrderIsNot(t *testing.T) {
-	a, b := startTwo(t)
+	onEachPair(t, aKilledNodeIsNamedAndOneThatEndedInGoodOrderIsNot)
+}
+
+func aKilledNodeIsNamedAndOneThatEndedInGoodOrderIsNot(t *testing.T, a, b *Gateway) {
 	name := b.name()
 	b.Kill()
 	key := a.Create(nil)
@@ -134,8 +155,13 @@ func TestAKilledNodeIsNamedAndOneThatEndedInGoodOrderIsNot(t *testing.T) {
 	if answer.Header.Get("Keywarden-Pending-Nodes") != name {
 		t.Errorf("the headers are %v, want %s as pending", answer.Header, name)
 	}
-	c := Start(t, Options{Config: caddyfile, Dir: a.Dir})
-	c.Stop()
+	text, err := os.ReadFile(a.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, _ := strings.Cut(string(text), "http://") // the global options, with the store
+	_, after, _ := strings.Cut(caddyfile, "http://")
+	Start(t, Options{Config: before + "http://" + after, Dir: a.Dir}).Stop()
 	answer = a.Admin("DELETE", "/v1/keys/"+key.ID, nil, Header{"Prefer", "wait=1"})
 	if answer.Header.Get("Keywarden-Pending-Nodes") != name {
 		t.Errorf("the headers are %v, want %s alone as pending", answer.Header, name)
