@@ -51,3 +51,18 @@ func TestPreferIsReadAsRFC7240Says(t *testing.T) {
 		}
 	}
 }
+
+func FuzzPrefer(f *testing.F) {
+	for _, seed := range []string{"wait=2", `a="b, wait=3";c, WAIT="4"`, `"\`, ",;=\x00", "wait=99999999999999999999"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		if got := preferredWait([]string{header}); got < 0 || got > maxWait || got%time.Second != 0 {
+			t.Errorf("Prefer: %q waits %s", header, got)
+		}
+		// What stands before does not change what a list begins with.
+		if got := preferredWait([]string{"wait=7", header}); got != 7*time.Second {
+			t.Errorf("Prefer: wait=7, %q waits %s", header, got)
+		}
+	})
+}
