@@ -79,7 +79,7 @@ func (a *api) serve(o *operation, w http.ResponseWriter, r *http.Request, path c
 	c.ctx = ctx
 	answer, err := o.serve(c)
 	if err == nil && o.prefers {
-		a.awaitNodes(c)
+		a.awaitNodes(r.Context(), c)
 	}
 	return answer, err
 }

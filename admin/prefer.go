@@ -23,13 +23,13 @@ const maxWait = 30 * time.Second
 // awaitNodes does what "Prefer: wait=N" asks for after a change: it waits
 // until the change holds on every node, at most N seconds, and says in the
 // headers whether it does. The change is made either way, so the status is
-// the same.
-func (a *api) awaitNodes(c *call) {
+// the same. ctx is the request's: the time of a call does not bound the wait.
+func (a *api) awaitNodes(ctx context.Context, c *call) {
 	wait := preferredWait(c.request.Header.Values(headerPrefer))
 	if wait == 0 || a.Fleet == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.request.Context(), wait)
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	behind, err := a.Fleet.Await(ctx)
 	switch {

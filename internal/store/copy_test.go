@@ -391,9 +391,11 @@ func TestAStoreIsNotCopiedOntoItself(t *testing.T) {
 }
 
 func TestAddressesAreReadAndNeverRepeated(t *testing.T) {
-	for text, want := range map[string]string{"sqlite:./a b?.db": "sqlite ./a b?.db", "sqlite:/x": "sqlite /x", "sqlite:C:\\x": `sqlite C:\x`,
+	for text, want := range map[string]string{
+		"sqlite:./a b?.db": "sqlite ./a b?.db", "sqlite:/x": "sqlite /x", "sqlite:C:\\x": `sqlite C:\x`,
 		"postgres://u:p@h:5432/d": "postgres postgres://u:p@h:5432/d", "postgresql://h/d": "postgres postgresql://h/d", "host=h user=u": "postgres host=h user=u",
-		" dbname = d": "postgres  dbname = d"} {
+		" dbname = d": "postgres  dbname = d",
+	} {
 		if p, err := ParsePlace(text); err != nil || p.Kind+" "+p.Address != want {
 			t.Errorf("%s: %+v, %v", text, p, err)
 		}

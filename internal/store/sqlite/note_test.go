@@ -14,7 +14,8 @@ import (
 // synchronous asks the writer whether commits wait for the disk; 2 is FULL.
 func synchronous(t *testing.T, from interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}) (mode int) {
+},
+) (mode int) {
 	t.Helper()
 	if err := from.QueryRowContext(t.Context(), `PRAGMA synchronous`).Scan(&mode); err != nil {
 		t.Fatal(err)

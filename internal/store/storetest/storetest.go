@@ -43,7 +43,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		{"Endpoints", endpointTests},
 		{"Touch", touchTests},
 		{"Feed", feedTests},
-		{"Counts", countTests}, {"Nodes", nodeTests},
+		{"Counts", countTests},
+		{"Nodes", nodeTests},
 		{"Concurrency", concurrencyTests},
 		{"Faults", faultTests},
 	} {
