@@ -3,7 +3,6 @@ package pgtest
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"testing"
@@ -23,9 +22,13 @@ type Proxy struct {
 	delay    time.Duration
 	arrived  chan struct{} // an answer is held
 	dead     bool
+	catches  []*Catch
 }
 
-type pair struct{ client, server net.Conn }
+type pair struct {
+	client, server net.Conn
+	caught         map[*Catch]struct{}
+}
 
 // NewProxy starts a way to a server. It ends with the test.
 func NewProxy(t testing.TB, network, server string) *Proxy {
@@ -37,7 +40,11 @@ func NewProxy(t testing.TB, network, server string) *Proxy {
 	t.Cleanup(func() {
 		p.mu.Lock()
 		p.dead = true
+		catches := p.catches
 		p.mu.Unlock()
+		for _, catch := range catches {
+			catch.Release()
+		}
 		p.Release()
 		p.Refuse()
 		p.Cut()
@@ -148,7 +155,7 @@ func (p *Proxy) carry(client net.Conn) {
 		_ = client.Close() // nothing was said
 		return
 	}
-	c := &pair{client, server}
+	c := &pair{client: client, server: server, caught: map[*Catch]struct{}{}}
 	p.mu.Lock()
 	p.pairs[c] = struct{}{}
 	if p.dead {
@@ -156,7 +163,7 @@ func (p *Proxy) carry(client net.Conn) {
 	}
 	p.mu.Unlock()
 	var both sync.WaitGroup
-	both.Go(func() { _, _ = io.Copy(server, client); c.close() })
+	both.Go(func() { p.ask(c); c.close() })
 	both.Go(func() { p.answer(c); c.close() })
 	both.Wait()
 	p.mu.Lock()
@@ -186,6 +193,9 @@ func (p *Proxy) answer(c *pair) {
 				default:
 				}
 				<-held
+			}
+			for _, catch := range p.caughtBy(c) {
+				catch.await()
 			}
 			if delay > 0 {
 				time.Sleep(delay)

@@ -180,6 +180,17 @@ func (s *Server) start() error {
 	cmd := s.command("postgres", args...)
 	p := &process{ended: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	if err := start(cmd, p.ended); err != nil {
+		return err
+	}
+	p.Process = cmd.Process
+	s.process = p
+	return s.awaitReady()
+}
+
+// start starts a command that is to end with this process, and closes ended
+// when it has.
+func start(cmd *exec.Cmd, ended chan struct{}) error {
 	started := make(chan error)
 	go func() {
 		// The signal comes when the thread ends that made the process.
@@ -191,14 +202,9 @@ func (s *Server) start() error {
 			return
 		}
 		_ = cmd.Wait() // most are killed
-		close(p.ended)
+		close(ended)
 	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	p.Process = cmd.Process
-	s.process = p
-	return s.awaitReady()
+	return <-started
 }
 
 func (s *Server) awaitReady() error {
