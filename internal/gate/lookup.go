@@ -40,6 +40,10 @@ const (
 	// well below the 5 s within which all must be right again.
 	breakerFailures = 5
 	breakerPause    = time.Second
+	// downFor is how long a failed query speaks for the next one: as long as
+	// each of them fails there is another within it. Meanwhile a request that
+	// can be answered from memory does not wait out the timeout first.
+	downFor = breakerPause + 2*storeTimeout
 )
 
 // LookupOptions are what an operator configures of look-ups.
@@ -73,6 +77,8 @@ type Lookup struct {
 	// start is the zero of the cache's clock: differences to it are taken by
 	// the monotonic clock, so that setting the clock back makes nothing fresh.
 	start time.Time
+	// failed is when a query failed, by that clock; 0: the last one did not.
+	failed atomic.Int64
 	// Observe is called before each query of the store, and what it returns
 	// after it; nil for nobody. It is where metrics and traces come in.
 	Observe func(ctx context.Context) (context.Context, func(error))
@@ -120,14 +126,14 @@ func (l *Lookup) Find(ctx context.Context, d *keys.Digest, now time.Time) (*keys
 	o := l.options.Load()
 	e := l.cache.Get(d)
 	if e == nil {
-		return l.miss(ctx, *d, nil, true)
+		return l.miss(ctx, *d, nil, 0, true)
 	}
 	age := now.Sub(l.start) - e.CheckedAt
 	if e.Identity == nil {
 		if age < o.UnknownTTL {
 			return nil, Unknown, nil
 		}
-		return l.miss(ctx, *d, nil, false)
+		return l.miss(ctx, *d, nil, 0, false)
 	}
 	if age < o.TTL {
 		// From four fifths of its ttl on, a key in use is looked up again
@@ -137,23 +143,38 @@ func (l *Lookup) Find(ctx context.Context, d *keys.Digest, now time.Time) (*keys
 		}
 		return e.Identity, Hit, nil
 	}
-	if age >= max(o.StaleIfError, o.TTL) {
+	left := max(o.StaleIfError, o.TTL) - age
+	if left <= 0 {
 		e = nil
 	}
-	return l.miss(ctx, *d, e, false)
+	return l.miss(ctx, *d, e, left, false)
 }
 
 // miss asks the store. kept is an entry too old to serve, unless the store
-// can't be asked; cold says that nothing at all is remembered.
-func (l *Lookup) miss(ctx context.Context, d keys.Digest, kept *cache.Entry, cold bool) (*keys.Identity, Found, error) {
+// can't be asked, and then for the time that is left; cold says that nothing
+// at all is remembered.
+func (l *Lookup) miss(ctx context.Context, d keys.Digest, kept *cache.Entry, left time.Duration, cold bool) (*keys.Identity, Found, error) {
 	if kept == nil && !l.admit(&d) {
 		return nil, Miss, errBusy
 	}
+	if kept != nil && l.down() {
+		if kept.StartRefresh() {
+			go l.refresh(d, kept) //nolint:gosec,contextcheck // it outlives the request on purpose
+		}
+		return kept.Identity, Stale, nil
+	}
+	began := time.Now()
 	id, err := l.fetch(ctx, d, cold)
-	if err != nil && kept != nil && ctx.Err() == nil {
+	if err != nil && kept != nil && ctx.Err() == nil && time.Since(began) < left {
 		return kept.Identity, Stale, nil
 	}
 	return id, Miss, err
+}
+
+// down says that the store could not be asked a moment ago.
+func (l *Lookup) down() bool {
+	failed := time.Duration(l.failed.Load())
+	return failed != 0 && time.Since(l.start)-failed < downFor
 }
 
 // admit says whether a secret that is not remembered may be looked up: always
@@ -213,12 +234,17 @@ func (l *Lookup) ask(ctx context.Context, d keys.Digest) (*keys.Identity, error)
 }
 
 func (l *Lookup) query(ctx context.Context, d keys.Digest) (*keys.Identity, error) {
-	if l.Observe == nil {
-		return l.store.Find(ctx, d)
+	done := func(error) {}
+	if l.Observe != nil {
+		ctx, done = l.Observe(ctx)
 	}
-	ctx, done := l.Observe(ctx)
 	id, err := l.store.Find(ctx, d)
 	done(err)
+	if err == nil || errors.Is(err, keys.ErrNoSuchKey) {
+		l.failed.Store(0)
+	} else {
+		l.failed.Store(int64(time.Since(l.start)))
+	}
 	return id, err
 }
 

@@ -264,6 +264,43 @@ func TestStoreDown(t *testing.T) {
 	}
 }
 
+// A store that hangs is asked beside the requests once that is known: they
+// would wait out its timeout one after the other.
+func TestAStoreThatHangsHoldsUpNoRememberedKey(t *testing.T) {
+	o := testOptions
+	b := newBench(t, o)
+	_, secret := b.create(t, nil)
+	b.find(t, secret, time.Now())
+	late := func() Found {
+		t.Helper()
+		_, found := b.find(t, secret, time.Now().Add(o.TTL+time.Second))
+		return found
+	}
+	b.store.failWith(errors.New("no answer"))
+	if found := late(); found != Stale {
+		t.Fatalf("when the store failed: %s", found)
+	}
+	b.store.failWith(nil)
+	held := make(chan struct{})
+	hold := func() { <-held }
+	b.store.hold.Store(&hold)
+	for range 100 { // one after the other, and none waits
+		if found := late(); found != Stale {
+			t.Fatalf("while the store hangs: %s", found)
+		}
+	}
+	close(held)
+	// It has answered that question, so the next one waits for an answer.
+	for deadline := time.Now().Add(5 * time.Second); late() != Miss; {
+		if time.Now().After(deadline) {
+			t.Fatal("what is remembered still serves after the store has answered")
+		}
+	}
+	if found := late(); found != Miss {
+		t.Errorf("with the store back: %s", found)
+	}
+}
+
 func TestKeyInUseIsRefreshedBeforeItsTTLEnds(t *testing.T) {
 	o := testOptions
 	b := newBench(t, o)
