@@ -40,6 +40,10 @@ func Check(text, listen string) error {
 }
 
 func parse(text, listen string) (*address, error) {
+	if strings.TrimSpace(text) == "" {
+		// pgx would take it for "what the environment says", or for localhost.
+		return nil, errors.New("the address is empty; expected a URL (postgres://USER:PASSWORD@HOST/DATABASE) or keywords (host=… dbname=…)")
+	}
 	pool, err := pgxpool.ParseConfig(text)
 	if err != nil {
 		return nil, parseFault(err)
