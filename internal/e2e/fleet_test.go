@@ -237,6 +237,7 @@ func TestAKeyChangedDuringItsLookUpIsNotAcceptedAfterwards(t *testing.T) {
 		},
 		"rotated": func(id string) Answer { return a.Admin("POST", "/v1/keys/"+id+"/rotate", nil, wait) },
 	} {
+		raced := 0
 		for round := range 4 {
 			key := a.Create(nil)
 			a.settled()
@@ -252,9 +253,12 @@ func TestAKeyChangedDuringItsLookUpIsNotAcceptedAfterwards(t *testing.T) {
 			}()
 			<-held // what the server said of the key is from before the change
 			answer := change(key.ID)
-			if answer.Header.Get("Preference-Applied") == "" {
-				t.Fatalf("%s: the other gateway did not hear of it: %s, %v", name, answer, answer.Header)
+			if answer.Header.Get("Preference-Applied") == "" { // it heard too late: this shows nothing
+				lookUp.Release()
+				<-asked
+				continue
 			}
+			raced++
 			if round%2 == 0 { // somebody asks before the answer comes, too
 				go func() { _, _ = b.TryCall("GET", "/rest/users", "", Bearer(key.Secret)) }()
 			}
@@ -267,6 +271,9 @@ func TestAKeyChangedDuringItsLookUpIsNotAcceptedAfterwards(t *testing.T) {
 					t.Fatalf("%s: brought back by the look-up: %s", name, answer)
 				}
 			}
+		}
+		if raced == 0 {
+			t.Errorf("%s: the other gateway never heard of it during the look-up", name)
 		}
 	}
 }
