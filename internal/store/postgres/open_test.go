@@ -341,7 +341,8 @@ func TestTheServerEndsWhatTakesTooLong(t *testing.T) {
 	s := openTest(t, address, Options{})
 	settings := func(pool interface {
 		QueryRow(context.Context, string, ...any) pgx.Row
-	}) (got [3]string) {
+	},
+	) (got [3]string) {
 		for i, name := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"} {
 			if err := pool.QueryRow(t.Context(), `SELECT current_setting('`+name+`')`).Scan(&got[i]); err != nil {
 				t.Fatal(err)

@@ -130,7 +130,7 @@ func (st *start) openPools(ctx context.Context) (*pools, error) {
 		use use
 	}{{&p.lookup, forLookups}, {&p.admin, forAdmin}, {&p.feed, forFeed}} {
 		config := st.address.config(pool.use)
-		config.BeforeConnect = st.beforeConnect(pool.use)
+		config.BeforeConnect = st.beforeConnect()
 		opened, err := pgxpool.NewWithConfig(ctx, config)
 		if err != nil {
 			return nil, errors.Join(err, p.close())

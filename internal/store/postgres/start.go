@@ -113,7 +113,7 @@ func (s *start) await(ctx context.Context) error {
 }
 
 // beforeConnect keeps pools from connecting before the database can be used.
-func (s *start) beforeConnect(u use) func(context.Context, *pgx.ConnConfig) error {
+func (s *start) beforeConnect() func(context.Context, *pgx.ConnConfig) error {
 	return func(_ context.Context, c *pgx.ConnConfig) error {
 		select {
 		case <-s.done:

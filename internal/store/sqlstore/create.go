@@ -11,9 +11,23 @@ import (
 
 var (
 	keyColumnTypes = []Column{
-		{"n", Integer}, {"id", String}, {"name", String}, {"owner", String}, {"prefix", String}, {"search", String}, {"permissions", String},
-		{"admin", String}, {"standing", Integer}, {"legacy", Integer}, {"expires_at", Integer}, {"created_at", Integer}, {"updated_at", Integer},
-		{"created_by", String}, {"last_used_at", Integer}, {"metadata", String}, {"version", Integer},
+		{"n", Integer},
+		{"id", String},
+		{"name", String},
+		{"owner", String},
+		{"prefix", String},
+		{"search", String},
+		{"permissions", String},
+		{"admin", String},
+		{"standing", Integer},
+		{"legacy", Integer},
+		{"expires_at", Integer},
+		{"created_at", Integer},
+		{"updated_at", Integer},
+		{"created_by", String},
+		{"last_used_at", Integer},
+		{"metadata", String},
+		{"version", Integer},
 	}
 	secretColumns = []Column{{"digest", Bytes}, {"key_n", Integer}, {"prefix", String}, {"is_foreign", Integer}}
 	apiColumns    = []Column{{"n", Integer}, {"api", String}}
