@@ -49,9 +49,13 @@ func (s *Server) Database(t testing.TB) string {
 
 var databases atomic.Int64
 
+func newName() string {
+	return fmt.Sprintf("keywarden_test_%d_%d_%d", os.Getpid(), time.Now().UnixNano(), databases.Add(1))
+}
+
 func database(t testing.TB, address string) string {
 	t.Helper()
-	name := fmt.Sprintf("keywarden_test_%d_%d_%d", os.Getpid(), time.Now().UnixNano(), databases.Add(1))
+	name := newName()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := execute(ctx, address, `CREATE DATABASE `+name); err != nil {
@@ -104,4 +108,27 @@ func Connect(t testing.TB, address string) *pgx.Conn {
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) }) // the server may be gone
 	return conn
+}
+
+// lasting is a server of this test binary whose commits wait for the disk.
+var lasting = sync.OnceValues(func() (*Server, error) {
+	return newServer(Options{Durable: true, Settings: []string{"shared_buffers=512MB", "max_wal_size=4GB"}})
+})
+
+// Lasting makes an empty database, for benchmarks, on a server that is set up
+// as one of an operator would be: its commits wait for the disk. The database
+// stays until the test binary ends.
+func Lasting(t testing.TB) string {
+	t.Helper()
+	s, err := lasting()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := newName()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := execute(ctx, s.Address("postgres"), `CREATE DATABASE `+name); err != nil {
+		t.Fatalf("making a database: %v", err)
+	}
+	return s.Address(name)
 }

@@ -166,6 +166,9 @@ func (a *address) config(u use) *pgxpool.Config {
 	c.MinConns = 0
 	if !a.pooled {
 		limit(c.ConnConfig, statement)
+		if u == forAdmin {
+			pageByPage(c.ConnConfig)
+		}
 	}
 	c.ConnConfig.DefaultQueryExecMode = a.mode(u)
 	return c
@@ -184,6 +187,17 @@ func (a *address) mode(u use) pgx.QueryExecMode {
 		return pgx.QueryExecModeCacheDescribe
 	}
 	return pgx.QueryExecModeCacheStatement
+}
+
+// pageByPage keeps the planner from joins that read a whole table or index: a
+// list takes 50 keys from the head of an index, and the rest of each by number.
+// How many keys it must pass over first, the planner can only guess.
+func pageByPage(c *pgx.ConnConfig) {
+	for _, name := range []string{"enable_hashjoin", "enable_mergejoin", "jit"} {
+		if _, said := c.RuntimeParams[name]; !said {
+			c.RuntimeParams[name] = "off"
+		}
+	}
 }
 
 // limit sets what the server shall end, where the address does not say it.

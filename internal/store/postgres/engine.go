@@ -20,7 +20,7 @@ func (p *pools) engine() sqlstore.Engine {
 	return sqlstore.Engine{
 		Read: p.adminDB, Write: p.adminDB, Feed: p.feedDB, Lookup: p.find, Begin: p.begin, Note: p.note, Now: clock,
 		Numbers: numbers, Renumber: renumber, Insert: insert, Use: recordUse, Index: gramIndex{}, Unhurry: unhurry,
-		Using: func(string) string { return "" }, Contains: contains, Owned: owned, PassLocked: "FOR NO KEY UPDATE SKIP LOCKED", Text: text,
+		Using: func(string) string { return "" }, Contains: contains, Owned: owned, Arm: arm, PassLocked: "FOR NO KEY UPDATE SKIP LOCKED", Text: text,
 	}
 }
 
@@ -137,6 +137,9 @@ func contains(column, parameter string) string {
 	return "strpos(" + column + ", " + parameter + ") > 0"
 }
 
+// arm is limited by itself, or all of it would be read before the first.
+func arm(text, most string) string { return "(" + text + " ORDER BY 1 DESC LIMIT " + most + ")" }
+
 func owned(column, parameter string) string {
 	return "left(" + column + ", 200) = left(" + parameter + ", 200) AND " + column + " = " + parameter
 }
@@ -157,6 +160,7 @@ type gramIndex struct{}
 
 const (
 	putGramsSQL    = `INSERT INTO key_grams (n, grams) VALUES ($1, $2) ON CONFLICT (n) DO UPDATE SET grams = excluded.grams`
+	deleteGramsSQL = `DELETE FROM key_grams WHERE n = $1`
 	putAllGramsSQL = `INSERT INTO key_grams (n, grams) SELECT t.n, t.grams::integer[] FROM unnest($1::bigint[], $2::text[]) t (n, grams)`
 )
 
@@ -178,8 +182,13 @@ func (gramIndex) Put(ctx context.Context, tx *sql.Tx, texts ...sqlstore.Text) er
 	return nil
 }
 
-// Delete implements sqlstore.TextIndex: the row goes with its key.
-func (gramIndex) Delete(context.Context, *sql.Tx, int64) error { return nil }
+// Delete implements sqlstore.TextIndex.
+func (gramIndex) Delete(ctx context.Context, tx *sql.Tx, n int64) error {
+	if _, err := tx.ExecContext(ctx, deleteGramsSQL, n); err != nil {
+		return fmt.Errorf("forgetting the text of a key: %w", err)
+	}
+	return nil
+}
 
 // Candidates implements sqlstore.TextIndex.
 func (gramIndex) Candidates(text string) (argument any, sql func(argument, before string) string, ok bool) {

@@ -231,7 +231,7 @@ func TestAnAddressIsCheckedWithoutAServer(t *testing.T) {
 	for address, want := range map[string]string{
 		"postgres://u:p@h/d":                  "",
 		"postgresql://h":                      "",
-		"":                                    "", // libpq's defaults
+		"":                                    "the address is empty",
 		"host=h dbname=d sslmode=verify-full": "",
 		"host=a,b port=1,2 target_session_attrs=read-write":                    "",
 		"host=h pool_max_conns=4":                                              "",

@@ -70,6 +70,7 @@ func openWith(ctx context.Context, path string, migrations fs.FS, o keys.Options
 		Note:   pools.note, Now: clock,
 		Numbers: numbers, Insert: insert, Use: use,
 		Index: gramIndex{}, Using: using, Contains: contains, Owned: owned,
+		Arm:  func(text, _ string) string { return text }, // it merges them in order
 		Text: func(text string) any { return text },
 	}, w.wokenBy(o))
 	return &Store{shared, w, find, pools}, nil

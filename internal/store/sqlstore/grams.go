@@ -25,14 +25,15 @@ const (
 // GramsToAsk returns grams that every key has that contains text, or none if
 // an index of them doesn't know.
 func GramsToAsk(text string) []string {
-	runes := []rune(text)
-	if len(runes) < 3 {
-		return gramsOf(text, len(runes))
+	bounds := boundsOf(nil, text)
+	if size := len(bounds) - 1; size < 3 {
+		return appendGrams(nil, text, bounds, size)
 	}
 	if digits, ok := strings.CutPrefix(text, idHead); ok && len(digits) >= idAge+3 {
 		text = digits[idAge:]
+		bounds = boundsOf(nil, text)
 	}
-	grams := gramsOf(text, 3)
+	grams := appendGrams(nil, text, bounds, 3)
 	if len(grams) > 2*askedGrams {
 		grams = append(grams[:askedGrams], grams[len(grams)-askedGrams:]...)
 	}
@@ -43,23 +44,36 @@ func GramsToAsk(text string) []string {
 // GramsToKeep returns the grams of a searchable text, each once. Runs of three
 // characters are kept, and shorter ones for texts that are shorter.
 func GramsToKeep(text string) []string {
-	var grams []string
+	grams := make([]string, 0, len(text))
+	var bounds []int
 	for _, field := range Fields(text) {
-		grams = slices.Concat(grams, gramsOf(field, 3), gramsOf(field, 2), gramsOf(field, 1))
+		bounds = boundsOf(bounds[:0], field)
+		for size := 3; size > 0; size-- {
+			grams = appendGrams(grams, field, bounds, size)
+		}
 	}
 	slices.Sort(grams)
 	return slices.Compact(grams) // a long text has many twice
 }
 
-// gramsOf returns the runs of size characters in text. Runs shorter than three
-// are left out if they are plain: those stand in so many ids that looking at
-// the newest keys finds a page of them at once.
-func gramsOf(text string, size int) []string {
-	var grams []string
-	runes := []rune(text)
-	for i := 0; i+size <= len(runes); i++ {
-		gram := string(runes[i : i+size])
-		if strings.Contains(idHead, gram) || (size < 3 && isPlain(gram)) {
+// boundsOf appends where the characters of text begin, and its end.
+func boundsOf(bounds []int, text string) []int {
+	for i := range text {
+		bounds = append(bounds, i)
+	}
+	return append(bounds, len(text))
+}
+
+// appendGrams appends the runs of size characters in text. Runs shorter than
+// three are left out if they are plain: those stand in so many ids that
+// looking at the newest keys finds a page of them at once.
+func appendGrams(grams []string, text string, bounds []int, size int) []string {
+	if size == 0 {
+		return grams
+	}
+	for i := 0; i+size < len(bounds); i++ {
+		gram := text[bounds[i]:bounds[i+size]]
+		if size < 3 && isPlain(gram) || strings.Contains(idHead, gram) {
 			continue
 		}
 		grams = append(grams, gram)
@@ -69,5 +83,11 @@ func gramsOf(text string, size int) []string {
 
 // isPlain reports whether text has only characters that ids and prefixes have.
 func isPlain(text string) bool {
-	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
+	for i := range len(text) {
+		c := text[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
 }

@@ -70,7 +70,13 @@ func (s *Store) listSQL(ctx context.Context, q keys.Query, before int64, limit i
 			arms[i] += ` AND ` + condition
 		}
 	}
-	return `SELECT ` + keyColumns + ` FROM (` + strings.Join(arms, ` UNION ALL `) + ` ORDER BY 1 DESC LIMIT ` + st.arg(limit+1) + `) page
+	most := st.arg(limit + 1)
+	if len(arms) > 1 {
+		for i := range arms {
+			arms[i] = s.engine.Arm(arms[i], most)
+		}
+	}
+	return `SELECT ` + keyColumns + ` FROM (` + strings.Join(arms, ` UNION ALL `) + ` ORDER BY 1 DESC LIMIT ` + most + `) page
 		JOIN keys k ON k.n = page.n ` + previousSecret(st.arg(milli(q.Now))) + ` ORDER BY k.n DESC`, st.args, nil
 }
 

@@ -59,6 +59,9 @@ type Engine struct {
 	// Owned is a condition: the column, an owner, is the text that stands at
 	// the parameter. It is what keys_owner indexes.
 	Owned func(column, parameter string) string
+	// Arm is one of several selects of numbers, of which together at most the
+	// greatest are asked for, as many as the parameter says.
+	Arm func(text, most string) string
 	// PassLocked ends a select for an update that must not wait for rows
 	// which other transactions are changing; "" where there are no others.
 	PassLocked string

@@ -1,0 +1,340 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/caddy-keywarden/keywarden/internal/keys"
+	"github.com/caddy-keywarden/keywarden/internal/permission"
+	"github.com/caddy-keywarden/keywarden/internal/store/pgtest"
+	"github.com/caddy-keywarden/keywarden/internal/store/sqlstore"
+)
+
+// dataset is a database of many keys, made once a process. It is hard on
+// lists: what is looked for stands behind much that isn't.
+type dataset struct {
+	address string
+	now     time.Time
+	size    int
+	took    time.Duration // to import them
+	digests []keys.Digest // of every thousandth key
+	ids     []keys.ID
+}
+
+var (
+	millionOnce sync.Once
+	million     dataset
+	errMillion  error
+)
+
+// openMillion opens a database of 1 000 000 keys on a durable server. For a
+// quick look KEYWARDEN_BENCH_KEYS says another number.
+func openMillion(b *testing.B) (*Store, *dataset) {
+	b.Helper()
+	millionOnce.Do(func() {
+		million = dataset{address: pgtest.Lasting(b), now: time.Now(), size: 1_000_000}
+		if n, err := strconv.Atoi(os.Getenv("KEYWARDEN_BENCH_KEYS")); err == nil {
+			million.size = n
+		}
+		errMillion = million.fill(context.Background())
+	})
+	if errMillion != nil {
+		b.Fatal(errMillion)
+	}
+	return openTest(b, million.address, Options{}), &million
+}
+
+// key returns the i-th key. The 400 000 oldest have expired, but for every
+// 20 000th; every 5000th is disabled; half belong to one owner; half have
+// access to all APIs, but not the newer ones.
+func (d *dataset) key(i int) keys.New {
+	k := testKey(fmt.Sprintf("service-%07d", i))
+	k.Key.Owner = fmt.Sprintf("team-%d", i%1000)
+	if i%2 == 0 {
+		k.Key.Owner = "big"
+	}
+	k.Key.Enabled = i%5000 != 7
+	if i < d.size*4/10 && i%20_000 != 0 {
+		k.Key.ExpiresAt = d.now.Add(-time.Duration(i+1) * time.Second)
+	} else if i%3 == 0 {
+		k.Key.ExpiresAt = d.now.Add(time.Duration(i+1) * time.Hour)
+	}
+	switch {
+	case i == 1000:
+		k.Key.Permissions = permission.Set{APIs: []permission.Grant{{API: "rare", Access: permission.Read}}}
+	case i >= d.size/2:
+		k.Key.Permissions = permission.Set{APIs: []permission.Grant{{API: "graphql", Access: permission.Read}, {API: "rest", Access: permission.Write}}}
+	case i%2 == 1:
+		k.Key.Permissions = permission.Set{APIs: []permission.Grant{{API: "rest", Access: permission.Write}}}
+	}
+	return k
+}
+
+// fill imports the keys as the admin API does, 10 000 at once.
+func (d *dataset) fill(ctx context.Context) (err error) {
+	s, err := Open(ctx, d.address, Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	const some = 10_000
+	for i := 0; i < d.size; i += some {
+		ks := make([]keys.New, some)
+		for j := range ks {
+			ks[j] = d.key(i + j)
+			if (i+j)%1000 == 0 {
+				d.digests, d.ids = append(d.digests, ks[j].Digest), append(d.ids, ks[j].Key.ID)
+			}
+		}
+		began := time.Now()
+		if err := s.Create(ctx, by(), "import", ks); err != nil {
+			return err
+		}
+		d.took += time.Since(began)
+	}
+	conn, err := pgx.Connect(ctx, d.address)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	// What writers note in passing, and what the server does by itself within a minute.
+	for _, text := range []string{`UPDATE keys SET standing = 1 WHERE standing = 0 AND expires_at <= ` + strconv.FormatInt(d.now.UnixMilli(), 10), `VACUUM ANALYZE`, `CHECKPOINT`} {
+		if _, err := conn.Exec(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// What an import of a million keys takes is measured while they are made.
+func BenchmarkImportOfAMillion(b *testing.B) {
+	_, d := openMillion(b)
+	for b.Loop() { // it was done before
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(d.took.Seconds(), "s")
+	b.ReportMetric(float64(d.took.Nanoseconds())/float64(d.size), "ns/key")
+}
+
+// BenchmarkFindAmongAMillion stands beside its floors: the bare query for the
+// digest alone, and the store's own query through the bare driver.
+func BenchmarkFindAmongAMillion(b *testing.B) {
+	s, d := openMillion(b)
+	b.Run("floor, point query", func(b *testing.B) {
+		conn := pgtest.Connect(b, d.address)
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			var n int64
+			if err := conn.QueryRow(b.Context(), `SELECT key_n FROM secrets WHERE digest = $1`, d.digests[i%len(d.digests)][:]).Scan(&n); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("floor, the same query", func(b *testing.B) {
+		conn := pgtest.Connect(b, d.address)
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			var (
+				id, name, owner, prefix, permissions, admin string
+				standing                                    int64
+				expires, ends                               *int64
+			)
+			err := conn.QueryRow(b.Context(), sqlstore.FindSQL, d.digests[i%len(d.digests)][:]).Scan(
+				&id, &name, &owner, &prefix, &permissions, &admin, &standing, &expires, &ends)
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("store", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			if _, err := s.Find(b.Context(), d.digests[i%len(d.digests)]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("store, unknown", func(b *testing.B) {
+		k := testKey("")
+		for i := 0; b.Loop(); i++ {
+			k.Digest[0], k.Digest[1] = byte(i), byte(i>>8)
+			if _, err := s.Find(b.Context(), k.Digest); !errors.Is(err, keys.ErrNoSuchKey) {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkListAMillion(b *testing.B) {
+	s, d := openMillion(b)
+	big, team, nobody := "big", "team-7", "nobody"
+	id := string(d.ids[len(d.ids)/2])
+	queries := map[string]keys.Query{
+		"no filter":              {},
+		"owner of 500 000":       {Owner: &big},
+		"owner of 1000":          {Owner: &team},
+		"owner of none":          {Owner: &nobody},
+		"active":                 {Status: keys.Active},
+		"expired":                {Status: keys.Expired},
+		"disabled":               {Status: keys.Disabled},
+		"api of most":            {API: "rest"},
+		"api of some":            {API: "graphql"},
+		"api of all-mode keys":   {API: "undeclared"},
+		"api of one":             {API: "rare"},
+		"text of all":            {Text: "service"},
+		"text of most":           {Text: "key_"},
+		"text of one, name":      {Text: "SERVICE-0000001"},
+		"text of one, id":        {Text: id},
+		"text of one, id's head": {Text: id[:16]},
+		"text of one, id's tail": {Text: id[24:]},
+		"text of none":           {Text: "no such key"},
+		"text of none, near":     {Text: "service-9999999"},
+		"text of two digits":     {Text: "77"},
+		"text of two letters":    {Text: "zq"},
+		"text of one letter":     {Text: "z"},
+		"text of none, two":      {Text: "é!"},
+		"owner of 500 000, text": {Owner: &big, Text: "service-0000002"},
+		"owner of 1000, text":    {Owner: &team, Text: "service"},
+		"owner, active":          {Owner: &team, Status: keys.Active},
+		"owner of many, expired": {Owner: &big, Status: keys.Expired},
+		"text, disabled":         {Text: "service", Status: keys.Disabled},
+		"api, expired":           {API: "rest", Status: keys.Expired},
+	}
+	for _, name := range slices.Sorted(maps.Keys(queries)) {
+		b.Run(name, func(b *testing.B) {
+			q := queries[name]
+			q.Now, q.Limit = d.now, 50
+			var found int
+			for b.Loop() {
+				page, _, err := s.List(b.Context(), q)
+				if err != nil {
+					b.Fatal(err)
+				}
+				found = len(page)
+			}
+			b.ReportMetric(float64(found), "keys")
+		})
+	}
+}
+
+func BenchmarkListDeepInAMillion(b *testing.B) {
+	s, d := openMillion(b)
+	q := keys.Query{Now: d.now, Limit: 200, Status: keys.Active}
+	for b.Loop() {
+		_, next, err := s.List(b.Context(), q)
+		if err != nil {
+			b.Fatal(err)
+		}
+		q.Cursor = next
+	}
+}
+
+func BenchmarkCountAMillion(b *testing.B) {
+	s, d := openMillion(b)
+	for b.Loop() {
+		if _, err := s.Counts(b.Context(), d.now); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDigestsOfAMillion(b *testing.B) {
+	s, d := openMillion(b)
+	for b.Loop() {
+		n := 0
+		if err := s.Digests(b.Context(), func(keys.Digest) bool { n++; return true }); err != nil || n < d.size {
+			b.Fatal(n, err)
+		}
+	}
+}
+
+func BenchmarkImportTenThousand(b *testing.B) {
+	s := openTest(b, pgtest.Lasting(b), Options{})
+	for b.Loop() {
+		b.StopTimer()
+		ks := make([]keys.New, 10_000)
+		for i := range ks {
+			ks[i] = testKey(fmt.Sprintf("imported-%d", i))
+		}
+		b.StartTimer()
+		create(b, s, ks...)
+	}
+}
+
+// BenchmarkUpdate stands beside what any commit takes.
+func BenchmarkUpdate(b *testing.B) {
+	address := pgtest.Lasting(b)
+	s := openTest(b, address, Options{})
+	k := testKey("a")
+	create(b, s, k)
+	b.Run("floor, a commit", func(b *testing.B) {
+		conn := pgtest.Connect(b, address)
+		for b.Loop() {
+			if _, err := conn.Exec(b.Context(), `UPDATE keys SET last_used_at = 1`); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("store", func(b *testing.B) {
+		for b.Loop() {
+			_, err := s.Update(b.Context(), by(), k.Key.ID, keys.Guard{}, func(k *keys.Key) error { k.Enabled = !k.Enabled; return nil })
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkChangeUntilOthersHear is the time from before a change to when
+// another node has read it.
+func BenchmarkChangeUntilOthersHear(b *testing.B) {
+	address := pgtest.Lasting(b)
+	s, other := openTest(b, address, Options{}), openTest(b, address, Options{})
+	k := testKey("a")
+	create(b, s, k)
+	eventually(b, soon, func() error { return hearing(other) })
+	after := keys.Seq(1)
+	var lags []time.Duration
+	for b.Loop() {
+		heard := make(chan error, 1)
+		go func() { heard <- other.AwaitChange(b.Context(), after) }()
+		_, err := s.Update(b.Context(), by(), k.Key.ID, keys.Guard{}, func(k *keys.Key) error { k.Enabled = !k.Enabled; return nil })
+		committed := time.Now()
+		if err := errors.Join(err, <-heard); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := other.Changes(b.Context(), after, 10); err != nil {
+			b.Fatal(err)
+		}
+		lags = append(lags, time.Since(committed))
+		after++
+	}
+	slices.Sort(lags)
+	b.ReportMetric(float64(lags[len(lags)/2].Microseconds()), "p50-µs-after-commit")
+	b.ReportMetric(float64(lags[len(lags)*99/100].Microseconds()), "p99-µs-after-commit")
+}
+
+func BenchmarkTouchAThousand(b *testing.B) {
+	s, d := openMillion(b)
+	used := map[keys.ID]time.Time{}
+	at := d.now
+	for b.Loop() {
+		at = at.Add(time.Millisecond)
+		for _, id := range d.ids {
+			used[id] = at
+		}
+		if err := s.Touch(b.Context(), used); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
