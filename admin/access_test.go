@@ -226,16 +226,3 @@ func TestOptionsThatAreMissingAreRefused(t *testing.T) {
 		t.Error("a bad key prefix was taken")
 	}
 }
-
-func TestWhatIsNotOfTheAPIGoesToTheOther(t *testing.T) {
-	s := newSite(t, func(o *admin.Options) {
-		o.Other = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Cache-Control", "no-store")
-			w.Header().Set("X-Content-Type-Options", "nosniff")
-			w.WriteHeader(http.StatusTeapot)
-		})
-	})
-	for path, want := range map[string]int{"/": 418, "/keys": 418, "/docs/x": 418, "/v1": 404, "/v1/x": 404, "/v1/keys": 200, "/healthz": 200} {
-		s.do("GET", path, "").want(want)
-	}
-}

@@ -20,6 +20,9 @@ type Authenticator interface {
 	Presented(r *http.Request) (text string, count int)
 	// Authenticate decides on the caller alone.
 	Authenticate(r *http.Request, now time.Time) gate.Decision
+	// AuthenticateDigest decides on a caller who presented the secret with
+	// this digest before.
+	AuthenticateDigest(ctx context.Context, digest *keys.Digest, now time.Time) gate.Decision
 }
 
 // Options are what the admin API works with. Store, Authenticator and Catalog
@@ -49,8 +52,9 @@ type Options struct {
 	// Used hears of each admin key that opened a call, for its last_used_at;
 	// nil: nobody.
 	Used func(*keys.Identity, time.Time)
-	// Other answers what is not of this API, such as the console; nil: 404.
-	Other http.Handler
+	// Sessions open the API like the admin keys that they were opened with;
+	// nil: there are none.
+	Sessions *Sessions
 }
 
 func (o Options) withDefaults() (Options, error) {

@@ -96,13 +96,9 @@ var configIdentity = &keys.Identity{
 // need write, the highest there is: so nobody can give admin access that they
 // don't hold themselves.
 func (a *api) authenticate(r *http.Request, now time.Time, needs permission.Access) (*keys.Identity, error) {
-	actor := configIdentity
-	if !a.isConfigAdmin(r) {
-		d := a.Authenticator.Authenticate(r, now)
-		if !d.Allowed() {
-			return nil, &deniedError{d}
-		}
-		actor = d.Key
+	actor, err := a.identify(r, now)
+	if err != nil {
+		return nil, err
 	}
 	if actor.Admin < needs {
 		return nil, &deniedError{gate.Decision{
@@ -113,6 +109,53 @@ func (a *api) authenticate(r *http.Request, now time.Time, needs permission.Acce
 		a.Used(actor, now)
 	}
 	return actor, nil
+}
+
+// identify returns whose key, or else whose session, r presents.
+func (a *api) identify(r *http.Request, now time.Time) (*keys.Identity, error) {
+	if a.isConfigAdmin(r) {
+		return configIdentity, nil
+	}
+	if a.Sessions != nil {
+		if _, count := a.Authenticator.Presented(r); count == 0 {
+			if digest, ok := a.Sessions.find(r, now); ok {
+				return a.identifySession(r, &digest, now)
+			}
+		}
+	}
+	d := a.Authenticator.Authenticate(r, now)
+	if !d.Allowed() {
+		return nil, &deniedError{d}
+	}
+	return d.Key, nil
+}
+
+// crossOrigin refuses changes that a page of another origin asks for: browsers
+// send the session's cookie along, also from other ports of the same host,
+// which SameSite takes for the same site.
+var crossOrigin = http.NewCrossOriginProtection()
+
+// identifySession judges the key that opened the session as if it had been
+// presented now. A key that opens nothing any more ends its sessions; a store
+// that can't be asked does not.
+func (a *api) identifySession(r *http.Request, digest *keys.Digest, now time.Time) (*keys.Identity, error) {
+	if err := crossOrigin.Check(r); err != nil {
+		return nil, errCrossOrigin
+	}
+	if a.ConfigAdmin != nil && *digest == *a.ConfigAdmin {
+		return configIdentity, nil
+	}
+	d := a.Authenticator.AuthenticateDigest(r.Context(), digest, now)
+	if d.Allowed() && d.Key.Admin != permission.None {
+		return d.Key, nil
+	}
+	if d.Outcome != gate.StoreUnavailable {
+		a.Sessions.end(r)
+	}
+	if d.Allowed() {
+		return d.Key, nil // authenticate says what is missing
+	}
+	return nil, &deniedError{d}
 }
 
 // isConfigAdmin compares digests in constant time, so that the time of an

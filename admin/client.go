@@ -281,6 +281,8 @@ func (c *Client) request(ctx context.Context, what outgoing) (*http.Request, err
 	}
 	r.Header.Set("Accept", "application/json, application/problem+json")
 	r.Header.Set("User-Agent", "keywarden")
-	r.Header.Set("Authorization", "Bearer "+c.key.Reveal())
+	if !c.key.IsZero() { // a session speaks for the caller
+		r.Header.Set("Authorization", "Bearer "+c.key.Reveal())
+	}
 	return r, nil
 }

@@ -47,6 +47,10 @@ func securitySchemes() map[string]*huma.SecurityScheme {
 	return map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer", Description: "An admin key: Authorization: Bearer SECRET"},
 		"header": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "An admin key: X-API-Key: SECRET"},
+		"session": {
+			Type: "apiKey", In: "cookie", Name: sessionCookie,
+			Description: "The console's session, opened with an admin key; pages of other origins can't change anything with it",
+		},
 	}
 }
 
@@ -59,7 +63,7 @@ func (o *operation) describe(registry huma.Registry) *huma.Operation {
 		Security: []map[string][]string{}, Responses: map[string]*huma.Response{},
 	}
 	if o.access != permission.None {
-		out.Security = []map[string][]string{{"bearer": {}}, {"header": {}}}
+		out.Security = []map[string][]string{{"bearer": {}}, {"header": {}}, {"session": {}}}
 	}
 	if o.body != nil {
 		o.schema = registry.Schema(o.body, true, "")
@@ -144,6 +148,9 @@ func (o *operation) describeErrors(registry huma.Registry, out *huma.Operation) 
 			note(outcome.Status(), outcome.Code())
 		}
 		note(http.StatusUnprocessableEntity, "invalid_request")
+		if o.method != http.MethodGet { // with a session
+			note(errCrossOrigin.Status, errCrossOrigin.Code)
+		}
 	}
 	if o.body != nil {
 		note(http.StatusBadRequest, "invalid_json")

@@ -176,7 +176,7 @@ func TestTheDocumentIsOpenAPI31(t *testing.T) {
 			t.Errorf("%s leads nowhere", ref[1])
 		}
 	}
-	if len(d.object("components", "securitySchemes")) != 2 {
+	if len(d.object("components", "securitySchemes")) != 3 {
 		t.Errorf("security schemes are %v", d.object("components", "securitySchemes"))
 	}
 	ids := map[string]bool{}
@@ -199,7 +199,7 @@ func checkOperation(t *testing.T, d document, path, method string, operation map
 		t.Errorf("%s has no summary or tag", where)
 	}
 	security, given := operation["security"].([]any)
-	if open := !strings.HasPrefix(path, "/v1/"); !open && len(security) != 2 || open && (len(security) != 0 || !given) {
+	if open := !strings.HasPrefix(path, "/v1/"); !open && len(security) != 3 || open && (len(security) != 0 || !given) {
 		t.Errorf("%s: security is %v", where, operation["security"])
 	}
 	named := map[string]bool{}

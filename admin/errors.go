@@ -36,6 +36,8 @@ var (
 		"no API of this name is declared in the configuration; GET /v1/apis lists those that are")
 	errNoSuchEndpoint = refuse(http.StatusNotFound, "no_such_endpoint", "No such endpoint",
 		"no endpoint with this id is registered for the API")
+	errCrossOrigin = refuse(http.StatusForbidden, "cross_origin", "Cross-origin request",
+		"a page of another origin asked for this with the console's session; use an admin key")
 	errVersion = refuse(http.StatusPreconditionFailed, "precondition_failed", "Precondition failed",
 		"the key has changed since the state that If-Match names; get it again, and repeat the change on what you see")
 	errLastAdmin = refuse(http.StatusConflict, "last_admin_key", "Last admin key",

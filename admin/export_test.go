@@ -13,3 +13,10 @@ func Routes(h http.Handler) map[string][]string {
 	}
 	return out
 }
+
+// OpenSessions returns how many sessions are kept.
+func OpenSessions(s *Sessions) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}

@@ -79,7 +79,7 @@ func (r *route) match(segments []string) (captured, bool) {
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	found, path := a.find(r.URL.EscapedPath())
 	if found == nil {
-		a.serveOther(w, r)
+		a.writeError(w, r, errNoSuchPath)
 		return
 	}
 	serve, ok := found.methods[r.Method]
@@ -89,14 +89,4 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	serve(w, r, path)
-}
-
-// serveOther answers what no route is for. The API's own names stay its own,
-// whatever Other would make of them.
-func (a *api) serveOther(w http.ResponseWriter, r *http.Request) {
-	if a.Other != nil && !strings.HasPrefix(r.URL.Path, "/v1/") && r.URL.Path != "/v1" {
-		a.Other.ServeHTTP(w, r)
-		return
-	}
-	a.writeError(w, r, errNoSuchPath)
 }

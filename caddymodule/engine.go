@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-keywarden/keywarden/admin"
 	"github.com/caddy-keywarden/keywarden/config"
 	"github.com/caddy-keywarden/keywarden/internal/feed"
 	"github.com/caddy-keywarden/keywarden/internal/fleet"
@@ -33,6 +34,8 @@ type engine struct {
 	feed   *feed.Feed
 	usage  *usage.Recorder
 	member *fleet.Member // this node among those on the store
+	// sessions of the console outlive a reload, like everything here.
+	sessions *admin.Sessions
 
 	stop    context.CancelFunc
 	workers sync.WaitGroup
@@ -61,7 +64,7 @@ const (
 )
 
 func openEngine(s config.Settings, log *zap.Logger) (*engine, error) {
-	e := new(engine)
+	e := &engine{sessions: admin.NewSessions()}
 	e.log.Store(quiet(log))
 	ctx, stop := context.WithCancel(context.Background())
 	e.stop = stop

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -68,7 +69,13 @@ func (a *Authenticator) judge(r *http.Request, text string, now time.Time) Decis
 		return Decision{Outcome: UnknownKey}
 	}
 	digest := secret.Digest()
-	id, found, err := a.lookup.Find(r.Context(), &digest, now)
+	return a.AuthenticateDigest(r.Context(), &digest, now)
+}
+
+// AuthenticateDigest decides on a caller who presented the secret with this
+// digest before, as if it were presented now.
+func (a *Authenticator) AuthenticateDigest(ctx context.Context, digest *keys.Digest, now time.Time) Decision {
+	id, found, err := a.lookup.Find(ctx, digest, now)
 	if err != nil {
 		return Decision{Outcome: StoreUnavailable, Found: found, Asked: true, Err: err}
 	}
