@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
@@ -12,13 +13,14 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-keywarden/keywarden/admin"
+	"github.com/caddy-keywarden/keywarden/admin/console"
 	"github.com/caddy-keywarden/keywarden/config"
 	"github.com/caddy-keywarden/keywarden/internal/gate"
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 )
 
-// Admin is the handler api_key_admin: the admin API under /v1, its
-// documentation and its health. It answers every request itself.
+// Admin is the handler api_key_admin: the console, the admin API under /v1,
+// its documentation and its health. It answers every request itself.
 type Admin struct {
 	app     *App
 	log     *zap.Logger
@@ -56,7 +58,7 @@ func adminCredentials() gate.Credentials {
 // open makes the admin API; the app calls it at its start.
 func (a *Admin) open(e *engine, catalog *gate.Catalog) error {
 	settings := a.app.settings
-	handler, err := admin.New(admin.Options{
+	api, err := admin.New(admin.Options{
 		Store:         e.store,
 		Authenticator: gate.NewAuthenticator(adminCredentials(), settings.KeyPrefix, e.lookup),
 		Catalog:       func() *gate.Catalog { return catalog },
@@ -68,12 +70,36 @@ func (a *Admin) open(e *engine, catalog *gate.Catalog) error {
 		ClientIP:      clientIP,
 		Used:          e.usage.Mark,
 		Version:       version(),
+		Sessions:      e.sessions,
+	})
+	if err != nil {
+		return err
+	}
+	handler, err := console.New(console.Options{
+		API: api, Sessions: e.sessions, ClientIP: clientIP, Address: address, Logger: a.slog,
 	})
 	if err != nil {
 		return err
 	}
 	a.handler.Store(&handler)
 	return nil
+}
+
+// address is where browsers reach this handler: a prefix that handle_path
+// removed belongs to it, and the scheme that a trusted proxy speaks.
+func address(r *http.Request) string {
+	scheme := "http"
+	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	if r.TLS != nil || trusted && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") {
+		scheme = "https"
+	}
+	prefix := ""
+	if asked, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && asked.URL != nil {
+		if before, found := strings.CutSuffix(asked.URL.Path, r.URL.Path); found {
+			prefix = before
+		}
+	}
+	return scheme + "://" + r.Host + prefix
 }
 
 // configAdmin returns the digest of the admin key of the configuration, nil

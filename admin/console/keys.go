@@ -1,0 +1,116 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/caddy-keywarden/keywarden/admin"
+)
+
+// keyList is the list of keys, or a page of it.
+type keyList struct {
+	Rows     []keyRow
+	More     string // address of the next page; "" after the last
+	Filters  filters
+	APIs     []admin.API
+	ReadOnly bool
+}
+
+// filters are what of the list is looked at; the address bar holds them.
+type filters struct{ Q, Status, Owner, API string }
+
+// Any reports whether anything is filtered.
+func (f filters) Any() bool { return f != filters{} }
+
+func (f filters) values() url.Values {
+	return url.Values{"q": {f.Q}, "status": {f.Status}, "owner": {f.Owner}, "api": {f.API}}
+}
+
+func filtersOf(values url.Values) filters {
+	return filters{Q: values.Get("q"), Status: values.Get("status"), Owner: values.Get("owner"), API: values.Get("api")}
+}
+
+// keyRow is a key in the list.
+type keyRow struct {
+	admin.Key
+	Access, Detail          string
+	Expires, Used, Created  moment
+	Soon                    bool // it expires within a week
+	Previous                moment
+	PreviousPrefix          string
+	ReadOnly                bool // the visitor may not change it
+	Mine                    bool // it is the visitor's own key
+	OwnerLink, HistoryLink  string
+	SwitchTo, SwitchedState string
+}
+
+func (v *visit) row(key *admin.Key) keyRow {
+	row := keyRow{
+		Key: *key, Access: accessWords(key.Permissions), Detail: accessDetail(key.Permissions),
+		Expires: momentOf(key.ExpiresAt, v.now), Used: momentOf(key.LastUsedAt, v.now), Created: momentOf(&key.CreatedAt, v.now),
+		ReadOnly: !v.mayChange(), Mine: key.ID == v.me.ID,
+		OwnerLink: link("./", url.Values{"owner": {key.Owner}}), HistoryLink: link("audit", url.Values{"key": {key.ID}}),
+	}
+	const week = 7 * 24 * time.Hour
+	row.Soon = key.ExpiresAt != nil && key.Status == "active" && key.ExpiresAt.Sub(v.now) < week
+	if key.Rotation != nil {
+		row.PreviousPrefix = key.Rotation.PreviousPrefix
+		row.Previous = momentOf(&key.Rotation.PreviousExpiresAt, v.now)
+	}
+	return row
+}
+
+// listKeys is the first page: the list.
+func (v *visit) listKeys() error {
+	list, err := v.keys(v.form)
+	if err != nil {
+		return err
+	}
+	if !v.partial() || v.r.Header.Get("HX-History-Restore-Request") == "true" {
+		apis, _, err := v.client.APIs(v.r.Context())
+		if err != nil {
+			return err
+		}
+		list.APIs = apis.Data
+		v.page(http.StatusOK, "keys", list)
+		return nil
+	}
+	if v.form.Get("cursor") != "" {
+		v.fragment(http.StatusOK, "key-rows", list)
+		return nil
+	}
+	v.w.Header().Set("HX-Replace-Url", link("./", list.Filters.values()))
+	v.fragment(http.StatusOK, "keys", list)
+	return nil
+}
+
+func (v *visit) keys(asked url.Values) (*keyList, error) {
+	f := filtersOf(asked)
+	found, _, err := v.client.List(v.r.Context(), admin.KeyFilter{
+		Text: f.Q, Status: f.Status, Owner: f.Owner, API: f.API, Cursor: asked.Get("cursor"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := &keyList{Filters: f, ReadOnly: !v.mayChange()}
+	for i := range found.Data {
+		list.Rows = append(list.Rows, v.row(&found.Data[i]))
+	}
+	if found.NextCursor != nil {
+		more := f.values()
+		more.Set("cursor", *found.NextCursor)
+		list.More = link("./", more)
+	}
+	return list, nil
+}
+
+// current returns the list as the visitor's page shows it: a browser says
+// which address that is.
+func (v *visit) current() (*keyList, error) {
+	page, err := url.Parse(v.r.Header.Get("HX-Current-URL"))
+	if err != nil {
+		page = &url.URL{}
+	}
+	return v.keys(filtersOf(page.Query()).values())
+}
