@@ -22,7 +22,7 @@ UPSTREAM := bin/upstream
 GOLANGCI := $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint format bench fuzz check deps programs clean
+.PHONY: help run build test race lint format bench fuzz check deps programs assets clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,9 +60,12 @@ fuzz: ## run every fuzz target for FUZZTIME (60s) each
 
 check: lint test race ## everything that must pass before a change is sent
 
-deps: programs ## fetch the modules that building, testing and linting need, and Postgres
+deps: programs ## fetch the modules that building, testing and linting need, Postgres and Chromium
 	$(GO) mod download
 	$(GO) mod download -modfile=tools/go.mod
+
+assets: ## copy the console's libraries from npm anew (what it writes is committed)
+	@admin/console/vendored/update.sh
 
 programs:
 	@scripts/deps.sh

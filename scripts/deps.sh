@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs the programs that tests start besides Go's own: Postgres, and
-# pgbouncer, a pooler that operators put in front of it. Where both are there,
-# it says and does nothing.
+# Installs the programs that tests start besides Go's own: Postgres, pgbouncer,
+# a pooler that operators put in front of it, and Chromium, for the console.
+# Where all are there, it says and does nothing.
 set -eu
 
 has_postgres() {
@@ -12,16 +12,24 @@ has_postgres() {
 }
 # Debian has it where only root's PATH leads.
 has_pgbouncer() { PATH="$PATH:/usr/sbin" command -v pgbouncer >/dev/null; }
+has_chromium() {
+	if [ -n "${CHROMIUM:-}" ]; then return 0; fi
+	for name in chromium chromium-browser google-chrome google-chrome-stable; do
+		if command -v "$name" >/dev/null; then return 0; fi
+	done
+	return 1
+}
 
 missing=
 has_postgres || missing="postgresql"
 has_pgbouncer || missing="$missing pgbouncer"
+has_chromium || missing="$missing chromium"
 if [ -z "$missing" ]; then exit 0; fi
 
 if ! command -v apt-get >/dev/null; then
 	echo "make deps: not found:$(printf ' %s' $missing). Install PostgreSQL 14 or later with its server programs (initdb)" >&2
 	echo "and pgbouncer: brew install postgresql pgbouncer, dnf install postgresql-server pgbouncer, apk add postgresql pgbouncer;" >&2
-	echo "where initdb is in no usual place, name its folder in PGBIN." >&2
+	echo "where initdb is in no usual place, name its folder in PGBIN. Install Chromium or Chrome, or name it in CHROMIUM." >&2
 	exit 1
 fi
 sudo=

@@ -134,7 +134,7 @@ func differences(before, after map[string]json.RawMessage) []difference {
 	var out []difference
 	for _, name := range sortedNames(all) {
 		was, is := told(before[name]), told(after[name])
-		if was == is || (before == nil || after == nil) && (is+was == "no" || is+was == "none") {
+		if was == is || (before == nil || after == nil) && (is+was == "no" || is+was == "none" || name == "enabled") {
 			continue
 		}
 		out = append(out, difference{Field: strings.ReplaceAll(name, "_", " "), Before: was, After: is})

@@ -46,7 +46,7 @@ func span(d time.Duration) string {
 	}{
 		{365 * day, 364 * day, "year"},
 		{30 * day, 90 * day, "month"},
-		{day, 36 * time.Hour, "day"},
+		{day, 23*time.Hour + 30*time.Minute, "day"},
 		{time.Hour, 90 * time.Minute, "hour"},
 		{time.Minute, time.Minute - 500*time.Millisecond, "minute"},
 	} {

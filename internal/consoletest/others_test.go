@@ -1,0 +1,106 @@
+package consoletest
+
+import (
+	"testing"
+
+	"github.com/caddy-keywarden/keywarden/internal/e2e"
+)
+
+func TestAuditSaysWhoChangedWhat(t *testing.T) {
+	g := start(t)
+	key := g.Create(map[string]any{"name": "ci", "owner": "team-7"})
+	g.Patch(key.ID, map[string]any{"name": "ci, new", "permissions": e2e.Restricted(map[string]any{"rest": map[string]any{"access": "read"}})})
+	g.Patch(key.ID, map[string]any{"enabled": false})
+	other := g.Create(map[string]any{"name": "other"})
+	e2e.Expect(t, g.Admin("DELETE", "/v1/keys/"+other.ID, nil), 204, "")
+	b := open(t, g.AdminURL)
+	b.visit("/audit")
+	b.signInTo(g.AdminKey, "#audit")
+	for _, text := range []string{"bootstrap", "created", "changed", "disabled", "deleted", "ci, new", "127.0.0.1", "Restricted: 1 API (rest: Read Only)"} {
+		b.sees(text)
+	}
+	b.state("audit")
+	b.click(`td.owner a[title="` + other.ID + `"]`)
+	b.until("document.querySelectorAll('tbody tr').length === 2 && location.search === '?key=" + other.ID + "'")
+	b.enter("[name=key]", "nothing")
+	b.sees("No changes")
+	b.state("audit-none")
+}
+
+func TestAPIsAndTheirEndpoints(t *testing.T) {
+	g := start(t)
+	b := open(t, g.AdminURL)
+	b.visit("/apis")
+	b.signInTo(g.AdminKey, "#apis")
+	b.sees("/v2/{endpoint}/*")
+	b.click("#add-serverless")
+	b.has("dialog[open]")
+	b.state("endpoint")
+	b.enter("#f-endpoint", "a/b")
+	b.click("dialog button.primary")
+	b.has("#e-endpoint")
+	b.state("endpoint-faults")
+	b.enter("#f-endpoint", "abc123")
+	b.enter("#f-title", "Image resizer")
+	b.click("dialog button.primary")
+	b.lacks("dialog")
+	b.sees("Image resizer")
+	b.state("apis")
+	b.click(`[aria-label="Title of abc123"]`)
+	b.enter("#f-title", "Resizer 2")
+	b.click("dialog button.primary")
+	b.sees("Resizer 2")
+	b.visit("/")
+	b.click("#create")
+	b.check("mode", "restricted")
+	b.check("api:serverless", "restricted")
+	b.sees("Resizer 2")
+	b.click("dialog [data-close]")
+	b.visit("/apis")
+	b.click(`[aria-label="Remove abc123"]`)
+	b.sees("Remove abc123 from the list?")
+	b.state("endpoint-remove")
+	b.click("button.revoke")
+	b.lacks("dialog")
+	b.until("!document.body.innerText.includes('abc123')")
+}
+
+func TestTryItSaysTheDecisionAndWhy(t *testing.T) {
+	g := start(t)
+	key := g.Create(map[string]any{"name": "reports", "permissions": map[string]any{"mode": "read_only"}})
+	b := open(t, g.AdminURL)
+	b.visit("/try")
+	b.signInTo(g.AdminKey, "#try")
+	b.enter("#t-key", key.Prefix)
+	b.enter("#t-path", "/v2/abc123/run")
+	b.click("#try button.primary")
+	b.sees("Allowed")
+	b.enter("#t-method", "POST")
+	b.click("#try button.primary")
+	b.sees("Refused")
+	b.sees("needs write on serverless/abc123; key " + key.Prefix + " has read")
+	b.click("#try details summary")
+	b.sees("keywarden keys check " + key.ID + " POST /v2/abc123/run")
+	b.state("try")
+	b.enter("#t-key", key.Secret)
+	b.click("#try button.primary")
+	b.until("document.querySelector('#t-key').value === ''")
+	b.sees("Refused")
+	b.enter("#t-key", "kw_nosuch")
+	b.enter("#t-path", "no-slash")
+	b.click("#try button.primary")
+	b.has("#e-path")
+	b.state("try-faults")
+}
+
+func TestDialogsTypedByHandLeadToTheList(t *testing.T) {
+	g := start(t)
+	b := open(t, g.AdminURL)
+	b.signIn(g.AdminKey)
+	b.visit("/edit?id=" + g.Create(nil).ID)
+	b.until("location.pathname === '/'")
+	b.has("#create")
+	b.visit("/delete?id=nosuch")
+	b.sees("No key has this id")
+	b.state("error-page")
+}
