@@ -138,7 +138,7 @@ func (v *visit) conflict(f *keyForm) error {
 	entered.read(v.form)
 	note := func(field, stored, wanted string) {
 		if stored != wanted {
-			f.Changed = append(f.Changed, field+" is “"+stored+"” now; you had entered “"+wanted+"”.")
+			f.Changed = append(f.Changed, field+" is "+quoted(stored)+" now; you had entered "+quoted(wanted)+".")
 		}
 	}
 	note("Name", f.Name, strings.TrimSpace(entered.Name))
@@ -154,6 +154,13 @@ func (v *visit) conflict(f *keyForm) error {
 	f.Problem = "Somebody changed this key while you were editing it. Nothing was overwritten: this is the key as it is now."
 	f.Faults = nil
 	return v.dialog(http.StatusPreconditionFailed, "key-dialog", f)
+}
+
+func quoted(text string) string {
+	if text == "" {
+		return "empty"
+	}
+	return "“" + text + "”"
 }
 
 func describe(p admin.Permissions) string {

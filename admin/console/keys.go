@@ -34,15 +34,15 @@ func filtersOf(values url.Values) filters {
 // keyRow is a key in the list.
 type keyRow struct {
 	admin.Key
-	Access, Detail          string
-	Expires, Used, Created  moment
-	Soon                    bool // it expires within a week
-	Previous                moment
-	PreviousPrefix          string
-	ReadOnly                bool // the visitor may not change it
-	Mine                    bool // it is the visitor's own key
-	OwnerLink, HistoryLink  string
-	SwitchTo, SwitchedState string
+	Access, Detail         string
+	Expires, Used, Created moment
+	Soon                   bool // it expires within a week
+	Previous               moment
+	PreviousPrefix         string
+	ReadOnly               bool // the visitor may not change it
+	Mine                   bool // it is the visitor's own key
+	Invisible              bool // its name or owner may not be what it looks like
+	OwnerLink, HistoryLink string
 }
 
 func (v *visit) row(key *admin.Key) keyRow {
@@ -50,6 +50,7 @@ func (v *visit) row(key *admin.Key) keyRow {
 		Key: *key, Access: accessWords(key.Permissions), Detail: accessDetail(key.Permissions),
 		Expires: momentOf(key.ExpiresAt, v.now), Used: momentOf(key.LastUsedAt, v.now), Created: momentOf(&key.CreatedAt, v.now),
 		ReadOnly: !v.mayChange(), Mine: key.ID == v.me.ID,
+		Invisible: invisible(key.Name) || invisible(key.Owner),
 		OwnerLink: link("./", url.Values{"owner": {key.Owner}}), HistoryLink: link("audit", url.Values{"key": {key.ID}}),
 	}
 	const week = 7 * 24 * time.Hour

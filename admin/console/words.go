@@ -47,7 +47,7 @@ func span(d time.Duration) string {
 		{365 * day, 364 * day, "year"},
 		{30 * day, 90 * day, "month"},
 		{day, 23*time.Hour + 30*time.Minute, "day"},
-		{time.Hour, 90 * time.Minute, "hour"},
+		{time.Hour, 59*time.Minute + 30*time.Second, "hour"},
 		{time.Minute, time.Minute - 500*time.Millisecond, "minute"},
 	} {
 		if d >= unit.least {
@@ -116,6 +116,15 @@ func accessName(access string) string {
 		return "Restricted"
 	}
 	return "None"
+}
+
+// invisible reports whether a text holds characters that change how it looks
+// without being seen: with them "exe.png" can be what "gnp.exe" looks like.
+// The joiner of emoji is none of them.
+func invisible(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool {
+		return unicode.Is(unicode.Cf, r) && r != '\u200d' && r != '\u200c' && (r < 0xe0020 || r > 0xe007f)
+	})
 }
 
 // sentence makes an error's line one that people read.

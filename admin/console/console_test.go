@@ -1,0 +1,166 @@
+package console
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/caddy-keywarden/keywarden/admin"
+)
+
+func TestTimesInWords(t *testing.T) {
+	const day = 24 * time.Hour
+	for d, want := range map[time.Duration]string{
+		0: "just now", 59 * time.Second: "just now", time.Minute: "1 minute ago", 4*time.Minute + 20*time.Second: "4 minutes ago",
+		90 * time.Minute: "2 hours ago", day: "1 day ago", 30 * day: "30 days ago", 100 * day: "3 months ago", 800 * day: "2 years ago",
+		-1: "in 1 second", -30 * time.Minute: "in 30 minutes", -time.Hour + time.Second: "in 1 hour", -30*day + time.Minute: "in 30 days",
+		-365*day + time.Minute: "in 1 year",
+	} {
+		if got := ago(d); got != want {
+			t.Errorf("%s is %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestPermissionsInWords(t *testing.T) {
+	for _, x := range []struct{ json, words, detail string }{
+		{`{"mode":"all"}`, "All", ""},
+		{`{"mode":"read_only"}`, "Read Only", ""},
+		{`{"mode":"restricted","apis":{}}`, "Restricted: nothing", ""},
+		{`{"mode":"restricted","apis":{"a":{"access":"none"},"b":{"access":"restricted"}}}`, "Restricted: nothing", "a: None"},
+		{`{"mode":"restricted","apis":{"a":{"access":"write"}}}`, "Restricted: 1 API", "a: Read/Write"},
+		{`{"mode":"restricted","apis":{"a":{"access":"read"},"b":{"access":"restricted","endpoints":{"y":"read","x":"write"}}}}`, "Restricted: 2 APIs", "a: Read Only\nb/x: Read/Write\nb/y: Read Only"},
+	} {
+		var p admin.Permissions
+		if err := json.Unmarshal([]byte(x.json), &p); err != nil {
+			t.Fatal(err)
+		}
+		if accessWords(p) != x.words || accessDetail(p) != x.detail {
+			t.Errorf("%s is %q, %q", x.json, accessWords(p), accessDetail(p))
+		}
+	}
+}
+
+func TestInvisibleCharacters(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": false, "ci": false, "مرحبا": false, "👩‍👩‍👧": false, "\u202egnp.exe": true, "a\u200bb": true, "\u2066x": true, "soft\u00adhyphen": true,
+	} {
+		if invisible(text) != want {
+			t.Errorf("%q: %v", text, !want)
+		}
+	}
+}
+
+func TestQuotedTextIsOneWordOfTheShell(t *testing.T) {
+	for _, text := range []string{"", "ci", "a b", "it's", `"; reboot; "`, "$(reboot)", "`x`", "-n", "a\\b", "*", "~", "مرحبا", "!!", "#", "x=y", "'''"} {
+		out, err := exec.Command("sh", "-c", "printf '%s' "+quote(text)).Output()
+		if err != nil || string(out) != text {
+			t.Errorf("%q became %q, %v", text, out, err)
+		}
+	}
+}
+
+func TestNextPageIsOursOrNone(t *testing.T) {
+	for next, want := range map[string]string{
+		"": "", "audit": "audit", "?q=x": "?q=x", "apis?x=1": "apis?x=1", "//evil": "", "https://evil": "", "delete?id=1": "", `\evil`: "",
+		"audit/../x": "", "try?a=%zz": "", "?" + strings.Repeat("x", 2000): "", "audit?a=%0d%0aSet-Cookie": "audit?a=%0D%0ASet-Cookie",
+	} {
+		if got := safeNext(next); got != want {
+			t.Errorf("%q leads to %q", next, got)
+		}
+	}
+}
+
+func TestEveryFaultOfTheAPIIsShown(t *testing.T) {
+	f := &keyForm{}
+	f.refuse(&admin.Problem{Status: 422, Title: "Invalid request", Detail: "name: too long; and 3 more", Errors: []admin.FieldError{
+		{Field: "name", Message: "too long"},
+		{Field: "permissions.apis.rest.endpoints.a.b", Message: "odd"},
+		{Field: "expires_at", Message: "past"},
+		{Field: "metadata", Message: "who knows"},
+	}})
+	want := map[string]string{"name": "Too long.", "permissions": "Rest.a.b: odd.", "expires_at": "Past."}
+	if diff := cmp.Diff(want, f.Faults); diff != "" {
+		t.Error(diff)
+	}
+	if f.First() != "name" || !strings.Contains(f.Problem, "who knows") {
+		t.Errorf("first %q, problem %q", f.First(), f.Problem)
+	}
+	f = &keyForm{}
+	f.refuse(&admin.Problem{Status: 409, Title: "Last admin key", Detail: "this is the last"})
+	if f.Problem != "This is the last." {
+		t.Errorf("problem %q", f.Problem)
+	}
+}
+
+func TestUnchangedPermissionsAreNotSent(t *testing.T) {
+	stored := admin.Permissions{Mode: "restricted", APIs: map[string]admin.APIPermissions{
+		"rest": {Access: "restricted", Endpoints: map[string]string{"a": "read", "b": "none"}}, "off": {Access: "none"}, "gone": {Access: "write"},
+	}}
+	same := admin.Permissions{Mode: "restricted", APIs: map[string]admin.APIPermissions{"rest": {Access: "restricted", Endpoints: map[string]string{"a": "read"}}}}
+	if !samePermissions(same, stored, []string{"gone"}) {
+		t.Error("equal permissions differ")
+	}
+	if samePermissions(same, stored, nil) || samePermissions(admin.Permissions{Mode: "all"}, stored, nil) {
+		t.Error("different permissions are equal")
+	}
+}
+
+func TestAuditTellsWhatDiffers(t *testing.T) {
+	before := members(json.RawMessage(`{"id":"key_1","name":"a","owner":"","enabled":true,"permissions":{"mode":"all"},"metadata":{}}`))
+	after := members(json.RawMessage(`{"id":"key_1","name":"b","owner":"","enabled":false,"permissions":{"mode":"read_only"},"metadata":{"x":"y"}}`))
+	want := []difference{{"enabled", "yes", "no"}, {"metadata", "", `{"x":"y"}`}, {"name", "a", "b"}, {"permissions", "All", "Read Only"}}
+	if diff := cmp.Diff(want, differences(before, after)); diff != "" {
+		t.Error(diff)
+	}
+	for _, text := range []string{"", "null", "[]", "7", `"x"`, "{"} {
+		if got := differences(members(json.RawMessage(text)), nil); len(got) != 0 {
+			t.Errorf("%q has %v", text, got)
+		}
+	}
+}
+
+// The policy forbids them, so they would silently do nothing.
+func TestTemplatesHaveNoInlineScriptOrStyle(t *testing.T) {
+	inline := regexp.MustCompile(`(?i)\son[a-z]+=|\sstyle=|<style|javascript:|hx-on|"js:|https?://`)
+	err := fs.WalkDir(templateFiles, "templates", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := templateFiles.ReadFile(name)
+		if found := inline.Find(text); found != nil {
+			t.Errorf("%s has %q", name, found)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestVendoredFilesAreWhatWasVendored(t *testing.T) {
+	sums, err := os.ReadFile("vendored/SHA256SUMS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(sums)) {
+		want, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		text, err := os.ReadFile(path.Join("vendored", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sha256.Sum256(text); hex.EncodeToString(got[:]) != want {
+			t.Errorf("%s is not what make assets wrote", name)
+		}
+	}
+}
