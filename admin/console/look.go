@@ -45,7 +45,7 @@ func newLook() (*look, error) {
 		return nil, fmt.Errorf("reading the console's files: %w", err)
 	}
 	base, err := template.New("console").Funcs(template.FuncMap{
-		"asset": l.address, "icon": icon, "link": linkTo, "accessName": accessName, "list": listOf,
+		"asset": l.address, "icon": icon, "sprite": sprite, "link": linkTo, "accessName": accessName, "list": listOf,
 	}).ParseFS(templateFiles, "templates/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("reading the console's templates: %w", err)
@@ -132,7 +132,7 @@ func (l *look) serveAsset(w http.ResponseWriter, r *http.Request, name string) {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	body := file.text
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	if takesGzip(r) {
 		h.Set("Content-Encoding", "gzip")
 		body = file.gzipped
 	}
@@ -141,42 +141,6 @@ func (l *look) serveAsset(w http.ResponseWriter, r *http.Request, name string) {
 	if r.Method != http.MethodHead {
 		// An error here means that the client has gone: nobody is left to tell.
 		_, _ = w.Write(body)
-	}
-}
-
-// frame is what every whole page has around its own data.
-type frame struct {
-	Page     string // which page it is
-	SignedIn bool
-	Who      string
-	Prefix   string
-	ReadOnly bool // the admin key may look and not change
-	Data     any
-}
-
-// page answers with a whole page.
-func (v *visit) page(status int, name string, data any) {
-	f := frame{Page: name, SignedIn: v.me.ID != "", Who: v.me.Name, Prefix: v.me.Prefix, ReadOnly: !v.mayChange(), Data: data}
-	v.write(status, v.look.pages[name], "page", f)
-}
-
-// fragment answers with a part of a page.
-func (v *visit) fragment(status int, name string, data any) {
-	v.write(status, v.look.fragments, name, data)
-}
-
-func (v *visit) write(status int, t *template.Template, name string, data any) {
-	var text bytes.Buffer
-	if err := t.ExecuteTemplate(&text, name, data); err != nil {
-		v.Logger.ErrorContext(v.r.Context(), "the console could not make a page", "path", v.r.URL.Path, "error", err)
-		http.Error(v.w, "The gateway could not make this page; its log says more.", http.StatusInternalServerError)
-		return
-	}
-	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	v.w.WriteHeader(status)
-	if v.r.Method != http.MethodHead {
-		// An error here means that the client has gone: nobody is left to tell.
-		_, _ = v.w.Write(text.Bytes())
 	}
 }
 
@@ -190,14 +154,25 @@ var icons = map[string]string{
 	"key":    `<path d="M9.600 2.500a3.900 3.900 0 1 1-2.700 6.700L3.500 12.600v1h-1v-2.400l3.700-3.700a3.900 3.900 0 0 1 3.400-5zM10.700 5.300h.01"/>`,
 }
 
+// sprite holds every icon once; each use of one is short, as a list has
+// hundreds.
+func sprite() template.HTML {
+	var text strings.Builder
+	text.WriteString(`<svg width="0" height="0" class="hidden" aria-hidden="true" focusable="false">`)
+	for _, name := range sortedNames(icons) {
+		text.WriteString(`<symbol id="i-` + name + `" viewBox="0 0 16 16">` + icons[name] + `</symbol>`)
+	}
+	text.WriteString(`</svg>`)
+	return template.HTML(text.String()) //nolint:gosec // all of it are constants of ours
+}
+
 // icon returns a picture that says nothing to screen readers: what it stands
 // in has a name.
 func icon(name string) (template.HTML, error) {
-	shape, ok := icons[name]
-	if !ok {
+	if _, ok := icons[name]; !ok {
 		return "", fmt.Errorf("no icon %q", name)
 	}
-	return template.HTML(`<svg class="icon" viewBox="0 0 16 16" aria-hidden="true" focusable="false">` + shape + `</svg>`), nil //nolint:gosec // both parts are constants of ours
+	return template.HTML(`<svg class="icon" aria-hidden="true"><use href="#i-` + name + `"/></svg>`), nil //nolint:gosec // a constant of ours
 }
 
 // linkTo returns the address of a page with parameters, given as name, value.

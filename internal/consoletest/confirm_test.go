@@ -1,9 +1,7 @@
 package consoletest
 
 import (
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddy-keywarden/keywarden/internal/e2e"
 )
@@ -11,8 +9,7 @@ import (
 func TestSwitchAsksAndMovesOnlyWhenTheServerAgreed(t *testing.T) {
 	g := start(t)
 	key := g.Create(map[string]any{"name": "ci"})
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	toggle := "#switch-" + key.ID
 	b.click(toggle)
 	b.sees("Disable ci?")
@@ -26,9 +23,7 @@ func TestSwitchAsksAndMovesOnlyWhenTheServerAgreed(t *testing.T) {
 	b.until(`document.querySelector("` + toggle + `").getAttribute("aria-checked") === "false"`)
 	e2e.Expect(t, g.Call("GET", "/rest/users", "", e2e.Bearer(key.Secret)), 401, "disabled_key")
 	b.lacks("dialog")
-	if got := b.focused(); !strings.HasPrefix(got, "BUTTON"+toggle) {
-		t.Errorf("the focus is on %s", got)
-	}
+	b.focusOn("BUTTON" + toggle)
 	b.click(toggle)
 	b.sees("Enable ci?")
 	b.click("button.go")
@@ -37,8 +32,7 @@ func TestSwitchAsksAndMovesOnlyWhenTheServerAgreed(t *testing.T) {
 
 func TestLastAdminKeyStays(t *testing.T) {
 	g := start(t)
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	b.click("[role=switch]")
 	b.click("button.go")
 	b.sees("last enabled key with admin write")
@@ -50,8 +44,7 @@ func TestLastAdminKeyStays(t *testing.T) {
 func TestRotateShowsTheNewSecretOnce(t *testing.T) {
 	g := start(t)
 	key := g.Create(map[string]any{"name": "ci"})
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	b.click("#rotate-" + key.ID)
 	b.has("dialog[open]")
 	b.state("rotate")
@@ -78,9 +71,8 @@ func TestDeleteSaysWhenTheKeyWasLastUsed(t *testing.T) {
 	g := start(t)
 	key := g.Create(map[string]any{"name": "ci"})
 	g.Call("GET", "/rest/users", "", e2e.Bearer(key.Secret))
-	e2e.Eventually(t, 40*time.Second, "used", func() bool { return g.Admin("GET", "/v1/keys/"+key.ID, nil).Text("last_used_at") != "" })
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	e2e.Eventually(t, patience, "used", func() bool { return g.Admin("GET", "/v1/keys/"+key.ID, nil).Text("last_used_at") != "" })
+	b := as(t, g.AdminURL, g.AdminKey)
 	b.click("#delete-" + key.ID)
 	b.sees("what uses it will stop working")
 	b.state("delete-used")
@@ -95,8 +87,7 @@ func TestDeleteSaysWhenTheKeyWasLastUsed(t *testing.T) {
 func TestKeyThatIsGoneIsSaidToBe(t *testing.T) {
 	g := start(t)
 	key := g.Create(map[string]any{"name": "ci"})
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	e2e.Expect(t, g.Admin("DELETE", "/v1/keys/"+key.ID, nil), 204, "")
 	b.click("#delete-" + key.ID)
 	b.sees("No key has this id")

@@ -5,20 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/caddy-keywarden/keywarden/internal/e2e"
 )
-
-func reload() chromedp.Action[chromedp.Void] { return chromedp.Reload() }
-
-// check takes a radio button.
-func (b *tab) check(name, value string) {
-	b.t.Helper()
-	b.has(`dialog [name="` + name + `"]`)
-	b.evaluate(`document.querySelector('dialog [name="` + name + `"][value="` + value + `"]').click(); 1`)
-}
 
 // created makes the key of the open form and returns what the API says of it.
 func (b *tab) created(g *e2e.Gateway) e2e.Answer {
@@ -37,21 +27,17 @@ func (b *tab) created(g *e2e.Gateway) e2e.Answer {
 
 func TestCreateRestrictedKey(t *testing.T) {
 	g := start(t)
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	b.click("#create")
 	b.enter("#f-name", "worker")
 	b.check("mode", "restricted")
 	b.until(`[...document.querySelectorAll(".seg input:checked")].every(r => r.value === "none")`)
 	b.check("api:graphql", "read")
 	b.check("api:rest", "restricted")
-	b.until(`document.querySelector(".endpoints").checkVisibility || true`)
-	b.evaluate(`document.querySelectorAll('[name="access:rest"]')[0].value = "write"; 1`)
+	b.choose(`[name="access:rest"]`, "write")
 	b.check("api:serverless", "restricted")
 	b.evaluate(`[...document.querySelectorAll(".api")].find(a => a.innerText.includes("Serverless")).querySelector("[data-add-endpoint]").click(); 1`)
-	if got := b.focused(); !strings.HasPrefix(got, "INPUT") {
-		t.Errorf("the focus is on %s", got)
-	}
+	b.focusOn("INPUT")
 	b.press("abc123")
 	b.state("create-restricted")
 	b.click("dialog details summary")
@@ -70,8 +56,7 @@ func TestCreateRestrictedKey(t *testing.T) {
 
 func TestSetAllTo(t *testing.T) {
 	g := start(t)
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	b.click("#create")
 	b.check("mode", "restricted")
 	b.click("[data-set-all=read]")
@@ -88,8 +73,7 @@ func TestSetAllTo(t *testing.T) {
 
 func TestExpiryMenu(t *testing.T) {
 	g := start(t)
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	for word, after := range map[string]time.Duration{"30m": 30 * time.Minute, "1d": 24 * time.Hour, "1y": 365 * 24 * time.Hour} {
 		b.click("#create")
 		b.has("dialog[open]")
@@ -102,7 +86,7 @@ func TestExpiryMenu(t *testing.T) {
 	b.click("#create")
 	b.has("dialog[open]")
 	b.choose("#f-expiry", "date")
-	b.evaluate(`document.querySelector("[name=date]").value = "2099-06-01T12:30"; 1`)
+	b.choose("[name=date]", "2099-06-01T12:30")
 	want, _ := b.evaluate(`new Date("2099-06-01T12:30").toISOString().replace(".000", "")`).(string)
 	if got := b.created(g).Text("expires_at"); got != want {
 		t.Errorf("it ends at %s, want %s", got, want)
@@ -111,30 +95,23 @@ func TestExpiryMenu(t *testing.T) {
 
 func TestFaultsStandBesideTheirFields(t *testing.T) {
 	g := start(t)
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	b.click("#create")
 	b.enter("#f-name", strings.Repeat("n", 101))
 	b.choose("#f-expiry", "date")
-	b.evaluate(`document.querySelector("[name=date]").value = "2001-01-01T00:00"; 1`)
+	b.choose("[name=date]", "2001-01-01T00:00")
 	b.click("dialog button.primary")
 	b.has("#e-name")
 	b.has("#e-expiry")
-	if got := b.focused(); !strings.HasPrefix(got, "INPUT#f-name") {
-		t.Errorf("the focus is on %s", got)
-	}
+	b.focusOn("INPUT#f-name")
 	b.state("create-faults")
 	b.enter("#f-name", "short")
 	b.click("dialog button.primary")
 	b.lacks("#e-name")
-	if got := b.focused(); !strings.HasPrefix(got, "SELECT#f-expiry") {
-		t.Errorf("the focus is on %s", got)
-	}
+	b.focusOn("SELECT#f-expiry")
 	b.click("dialog [data-close]")
 	b.lacks("dialog")
-	if got := b.focused(); !strings.HasPrefix(got, "BUTTON#create") {
-		t.Errorf("the focus is on %s", got)
-	}
+	b.focusOn("BUTTON#create")
 	if list := g.Admin("GET", "/v1/keys", nil); len(list.Field("data").([]any)) != 1 {
 		t.Error("a key was made")
 	}
@@ -142,8 +119,7 @@ func TestFaultsStandBesideTheirFields(t *testing.T) {
 
 func TestDoubleClickMakesOneKey(t *testing.T) {
 	g := start(t)
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	b.click("#create")
 	b.has("dialog[open]")
 	b.evaluate(`{const b = document.querySelector("dialog button.primary"); b.click(); b.click(); b.form.requestSubmit(); 1}`)
@@ -157,8 +133,7 @@ func TestDoubleClickMakesOneKey(t *testing.T) {
 
 func TestSecretIsNowhereAfterwards(t *testing.T) {
 	g := start(t)
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	b.click("#create")
 	b.has("dialog[open]")
 	b.click("dialog button.primary")
@@ -177,7 +152,7 @@ func TestSecretIsNowhereAfterwards(t *testing.T) {
 	nowhere("closed,")
 	b.visit("/audit")
 	nowhere("in the audit")
-	b.do(chromedp.NavigateBack())
+	b.back()
 	b.has("#create")
 	nowhere("going back,")
 	b.mu.Lock()
@@ -194,8 +169,7 @@ func TestSecretIsNowhereAfterwards(t *testing.T) {
 
 func TestLeavingThePageForgetsTheSecret(t *testing.T) {
 	g := start(t)
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	b.click("#create")
 	b.has("dialog[open]")
 	b.click("dialog button.primary")
@@ -208,8 +182,7 @@ func TestEditChangesWhatIsChanged(t *testing.T) {
 	g := start(t)
 	key := g.Create(map[string]any{"name": "ci", "owner": "team-7", "expires_at": in(time.Hour)})
 	before := g.Admin("GET", "/v1/keys/"+key.ID, nil)
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	b.click("#edit-" + key.ID)
 	b.has("dialog[open]")
 	b.state("edit")
@@ -226,9 +199,7 @@ func TestEditChangesWhatIsChanged(t *testing.T) {
 	b.click("dialog button.primary")
 	b.lacks("dialog")
 	b.sees("changed")
-	if got := b.focused(); !strings.HasPrefix(got, "BUTTON#edit-"+key.ID) {
-		t.Errorf("the focus is on %s", got)
-	}
+	b.focusOn("BUTTON#edit-" + key.ID)
 	after := g.Admin("GET", "/v1/keys/"+key.ID, nil)
 	if after.Text("name") != "changed" || after.Text("owner") != "team-7" || after.Text("permissions.mode") != "read_only" || after.Text("expires_at") != before.Text("expires_at") {
 		t.Errorf("the key is now %s", after)
@@ -238,8 +209,7 @@ func TestEditChangesWhatIsChanged(t *testing.T) {
 func TestEditShowsWhatSomebodyElseChanged(t *testing.T) {
 	g := start(t)
 	key := g.Create(map[string]any{"name": "ci"})
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	b.click("#edit-" + key.ID)
 	b.has("dialog[open]")
 	b.enter("#f-name", "mine")

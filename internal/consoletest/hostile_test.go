@@ -38,8 +38,7 @@ func TestHostileNamesAreShownAsText(t *testing.T) {
 			t.Fatal(answer)
 		}
 	}
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	unhurt := func(where string) {
 		t.Helper()
 		if b.evaluate("window.hurt ?? 0") != float64(0) {

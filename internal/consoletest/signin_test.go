@@ -54,14 +54,6 @@ func TestSessionIsInAStrictCookieAndEndsBySigningOut(t *testing.T) {
 	b.has("#key")
 }
 
-// signInTo is signIn where the visitor goes on to another page.
-func (b *tab) signInTo(secret, selector string) {
-	b.t.Helper()
-	b.enter("#key", secret)
-	b.click(".door button.primary")
-	b.has(selector)
-}
-
 func TestDisabledAdminKeyEndsItsSessionsAtOnce(t *testing.T) {
 	g := start(t)
 	second := admin(g, "write")
@@ -168,6 +160,19 @@ func TestPagesForbidWhatTheyDoNotNeed(t *testing.T) {
 	}
 }
 
+// What is compressed has a length that tells about its content; a secret
+// shall not stand beside a name that somebody else chose.
+func TestPagesAreCompressedAndSecretsAreNot(t *testing.T) {
+	g := start(t)
+	cookie := session(t, g).String()
+	for path, want := range map[string]string{"/try": "gzip", "/new": ""} {
+		res, err := form(t, g, path, cookie, url.Values{"mode": {"all"}, "key": {"x"}}, "Accept-Encoding", "br, gzip", "HX-Request", "true")
+		if err != nil || res.Header.Get("Content-Encoding") != want {
+			t.Errorf("POST %s answered %v, %v; want the encoding %q", path, res, err, want)
+		}
+	}
+}
+
 func TestNextPageAfterSigningInIsOurs(t *testing.T) {
 	g := start(t)
 	for _, next := range []string{"https://other.example", "//other.example", "/\\other.example", "javascript:alert(1)", "../x", "delete?id=1", "%2f%2fother.example"} {
@@ -199,8 +204,7 @@ func TestConsoleUnderAPrefix(t *testing.T) {
 
 func TestSessionSurvivesAReload(t *testing.T) {
 	g := start(t)
-	b := open(t, g.AdminURL)
-	b.signIn(g.AdminKey)
+	b := as(t, g.AdminURL, g.AdminKey)
 	g.WriteConfig(strings.Replace(caddyfile, "api rest {", "api rest {\n\t\t\ttitle \"The REST API\"", 1))
 	if out, err := g.Reload(); err != nil {
 		t.Fatalf("%v: %s", err, out)
