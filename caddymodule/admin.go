@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -130,15 +131,25 @@ func version() string {
 
 // ServeHTTP answers as the admin API.
 func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	recorder := caddyhttp.NewResponseRecorder(w, nil, nil)
+	defer func() { adminRequestsTotal.WithLabelValues(statusLabel(recorder.Status())).Inc() }()
 	e := a.app.ready(r.Context())
 	if e == nil || !e.calls.enter() {
 		unavailable := gate.Decision{}
-		unavailable.WriteTo(w, "admin")
+		unavailable.WriteTo(recorder, "admin")
 		return nil
 	}
 	defer e.calls.leave()
-	(*a.handler.Load()).ServeHTTP(w, r)
+	(*a.handler.Load()).ServeHTTP(recorder, r)
 	return nil
+}
+
+// statusLabel is a status as a label; nothing written is net/http's 200.
+func statusLabel(status int) string {
+	if status == 0 {
+		status = http.StatusOK
+	}
+	return strconv.Itoa(status)
 }
 
 var (

@@ -112,7 +112,10 @@ func (e *engine) work(run func()) {
 
 // fault returns what reports the faults of one worker.
 func (e *engine) fault(doing string) func(error) {
-	return func(err error) { e.log.Load().Warn(doing, zap.Error(err)) }
+	return func(err error) {
+		storeErrorsTotal.Inc()
+		e.log.Load().Warn(doing, zap.Error(err))
+	}
 }
 
 // quiet drops what says the same again within faultEvery.

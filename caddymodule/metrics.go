@@ -37,6 +37,18 @@ var (
 		Help:    "Age of changes when the feed applied them on this node.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30, 60},
 	})
+	storeErrorsTotal = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "caddy_api_key_auth_store_errors_total",
+		Help: "Calls of the key store that failed: look-ups, the change feed, usage, news of other nodes.",
+	})
+	adminRequestsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "caddy_api_key_admin_requests_total",
+		Help: "Requests to the admin API and the console, by status of the answer.",
+	}, []string{"status"})
+	feedConnected = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "caddy_api_key_auth_feed_connected",
+		Help: "1 while this process hears of changes of keys that other nodes make, else 0.",
+	}, feedState)
 	keyStates = &keyStateCollector{desc: prometheus.NewDesc(
 		"caddy_api_key_auth_key_state", "Keys in the store, by state.", []string{"state"}, nil)}
 
@@ -50,7 +62,9 @@ var (
 
 // registerMetrics registers the collectors in a configuration's registry.
 func registerMetrics(registry *prometheus.Registry) error {
-	for _, c := range []prometheus.Collector{requestsTotal, cacheTotal, storeSeconds, changeLagSeconds, keyStates} {
+	for _, c := range []prometheus.Collector{
+		requestsTotal, cacheTotal, storeSeconds, storeErrorsTotal, changeLagSeconds, feedConnected, adminRequestsTotal, keyStates,
+	} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
 			return fmt.Errorf("registering metrics: %w", err)
@@ -86,6 +100,33 @@ type changes struct{ *gate.Lookup }
 func (c changes) Apply(change keys.Change) {
 	c.Lookup.Apply(change)
 	changeLagSeconds.Observe(max(0, time.Since(change.At)).Seconds())
+}
+
+// openEngines enters a call of each engine that still takes calls. They are
+// listed first and asked then: asking a store under the pool's lock would hold
+// up a reload.
+func openEngines() (open []*engine) {
+	engines.Range(func(_, value any) bool {
+		if e, ok := value.(*engine); ok && e.calls.enter() {
+			open = append(open, e)
+		}
+		return true
+	})
+	return open
+}
+
+// feedState is 1 if there is a store to follow, and all are followed.
+func feedState() float64 {
+	open := openEngines()
+	connected := len(open) > 0
+	for _, e := range open {
+		connected = connected && e.feed.Connected()
+		e.calls.leave()
+	}
+	if connected {
+		return 1
+	}
+	return 0
 }
 
 // keyStateCollector counts keys when somebody asks. Counting reads the whole
@@ -127,15 +168,7 @@ func (c *keyStateCollector) count(now time.Time) (keys.Counts, bool) {
 	if last := c.last.Load(); last != nil && now.Sub(last.at) < stateAge {
 		return last.counts, true
 	}
-	// The engines are listed first: asking a store under the pool's lock
-	// would hold up a reload.
-	var open []*engine
-	engines.Range(func(_, value any) bool {
-		if e, ok := value.(*engine); ok && e.calls.enter() {
-			open = append(open, e)
-		}
-		return true
-	})
+	open := openEngines()
 	var sum keys.Counts
 	complete := len(open) > 0
 	for _, e := range open {

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -116,5 +117,38 @@ func TestAReloadKeepsCounters(t *testing.T) {
 	}
 	if got := s.metric(name); got < before {
 		t.Errorf("it fell from %v to %v", before, got)
+	}
+}
+
+func TestTheFeedIsConnectedAsLongAsItsStoreIsFollowed(t *testing.T) {
+	s := newSite(t, "", measured)
+	const name = "caddy_api_key_auth_feed_connected"
+	s.eventually("the feed is connected", func() bool { return s.metric(name) == 1 })
+	s.engine().stop() // what follows the store, and nothing else
+	s.eventually("the feed is cut", func() bool { return s.metric(name) == 0 })
+}
+
+func TestFaultsOfTheStoreAreCounted(t *testing.T) {
+	s := newSite(t, "", measured)
+	const name = "caddy_api_key_auth_store_errors_total"
+	before := s.metric(name)
+	s.engine().fault("testing")(errors.New("a fault"))
+	s.engine().fault("testing")(errors.New("a fault")) // logged once, counted twice
+	if got := s.metric(name) - before; got < 2 {
+		t.Errorf("rose by %v, want 2", got)
+	}
+}
+
+func TestAdminRequestsAreCountedByStatus(t *testing.T) {
+	s := newSite(t, "", "route {\nmetrics /metrics\napi_key_admin\n}")
+	for _, c := range []struct {
+		status, path string
+	}{{"401", "/v1/keys"}, {"200", "/healthz"}, {"404", "/v1/nothing"}} {
+		name := `caddy_api_key_admin_requests_total{status="` + c.status + `"}`
+		before := s.metric(name)
+		s.do("GET", c.path)
+		if got := s.metric(name) - before; got != 1 {
+			t.Errorf("%s: %s rose by %v, want 1", c.path, name, got)
+		}
 	}
 }
