@@ -178,7 +178,11 @@ func (h *Auth) refuse(w http.ResponseWriter, r *http.Request, d *gate.Decision, 
 	if closing {
 		w.Header().Set("Connection", "close")
 	}
-	d.WriteTo(w, h.realm)
+	if gate.IsGRPC(r) {
+		d.WriteGRPC(w, r)
+	} else {
+		d.WriteTo(w, h.realm)
+	}
 	if closing {
 		linger(w, r)
 	}

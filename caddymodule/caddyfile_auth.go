@@ -56,6 +56,9 @@ func (a *Admin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //				read     <name...>
 //				max_body <size>
 //			}
+//			grpc {
+//				read <package.Service/Method...>
+//			}
 //		}
 //	}
 //
@@ -169,6 +172,7 @@ func (h *Auth) readAPI(d *caddyfile.Dispenser) error {
 		several("write", func(d *caddyfile.Dispenser) error { return readRule(d, &api) }).
 		once("graphql", func(d *caddyfile.Dispenser) error { return readGraphQL(d, &api) }).
 		once("jsonrpc", func(d *caddyfile.Dispenser) error { return readJSONRPC(d, &api) }).
+		once("grpc", func(d *caddyfile.Dispenser) error { return readGRPC(d, &api) }).
 		read(d)
 	h.APIs = append(h.APIs, api)
 	return err
@@ -219,5 +223,16 @@ func readJSONRPC(d *caddyfile.Dispenser, api *config.API) error {
 			return err
 		}).
 		once("max_body", size(&api.JSONRPC.MaxBody)).
+		read(d)
+}
+
+func readGRPC(d *caddyfile.Dispenser, api *config.API) error {
+	api.GRPC = new(config.GRPC)
+	return newBlock("grpc").
+		several("read", func(d *caddyfile.Dispenser) error {
+			args, err := arguments(d, "names of methods, such as package.Service/Method")
+			api.GRPC.Read = append(api.GRPC.Read, args...)
+			return err
+		}).
 		read(d)
 }

@@ -76,6 +76,8 @@ type API struct {
 	GraphQL *GraphQL `json:"graphql,omitempty"`
 	// If set, the JSON-RPC method decides between read and write.
 	JSONRPC *JSONRPC `json:"jsonrpc,omitempty"`
+	// If set, the gRPC method decides between read and write.
+	GRPC *GRPC `json:"grpc,omitempty"`
 
 	// Where is "file:line" of a Caddyfile, for messages.
 	Where string `json:"-"`
@@ -108,6 +110,13 @@ type JSONRPC struct {
 	Read []string `json:"read,omitempty"`
 	// The largest body that is read to decide, in bytes. Default: 1 MiB.
 	MaxBody int64 `json:"max_body,omitempty"`
+}
+
+// GRPC is how a gRPC API is read.
+type GRPC struct {
+	// Methods that read, as `package.Service/Method`; a trailing `*` stands for
+	// any rest.
+	Read []string `json:"read,omitempty"`
 }
 
 // Compile checks a and builds its table of routes; the error holds every
@@ -250,6 +259,9 @@ func (a *API) route() (route.API, error) {
 	if a.JSONRPC != nil {
 		out.JSONRPC = &route.JSONRPC{MaxBody: a.JSONRPC.MaxBody, Read: a.JSONRPC.Read}
 		faults = append(faults, a.checkMaxBody("jsonrpc", a.JSONRPC.MaxBody))
+	}
+	if a.GRPC != nil {
+		out.GRPC = &route.GRPC{Read: a.GRPC.Read}
 	}
 	return out, errors.Join(faults...)
 }

@@ -36,6 +36,7 @@ var adminKey = regexp.MustCompile(`(?m)^env (KEYWARDEN_ADMIN_KEY) (\S+)$`)
 //	env KEYWARDEN_ADMIN_KEY SECRET
 //	key NAME PERMISSIONS
 //	NAME|- METHOD TARGET [HEADER: VALUE]... BODY -> STATUS CODE|"TEXT"
+//	NAME|- GRPC /PACKAGE.SERVICE/METHOD MESSAGE -> CODE
 //
 // NAME is the key whose secret is presented as a bearer, - is none. {NAME}
 // stands for its secret, {basic NAME} for the secret as Basic credentials.
@@ -146,6 +147,9 @@ func (r *requests) run(line string) error {
 	request, expected, ok := strings.Cut(line, "->")
 	if !ok {
 		return fmt.Errorf("%q has no ->", line)
+	}
+	if fields := strings.Fields(request); len(fields) > 2 && fields[1] == "GRPC" {
+		return r.call(fields[0], fields[2], strings.Join(fields[3:], " "), strings.TrimSpace(expected))
 	}
 	answer, err := r.send(strings.TrimSpace(request))
 	if err != nil {

@@ -1,6 +1,6 @@
 // Command upstream is the example API that Keywarden stands in front of: an
 // API that has never heard of keys. It has REST routes, a GraphQL route, a
-// JSON-RPC route and serverless-style routes, and keeps everything in memory.
+// JSON-RPC route, a gRPC service and serverless-style routes, and keeps everything in memory.
 // It checks no credential; GET /rest/whoami shows what the gateway told it.
 package main
 
@@ -45,7 +45,9 @@ func serve(ctx context.Context, address string) error {
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout, Protocols: new(http.Protocols)}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true) // gRPC
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // also ends the goroutine below where serving fails
 	stopped := make(chan error, 1)
@@ -78,5 +80,5 @@ func newHandler() (http.Handler, error) {
 	mux.Handle("POST /rpc", &rpc{store: s})
 	routeREST(mux, s)
 	routeServerless(mux, newQueue())
-	return http.MaxBytesHandler(mux, maxBody), nil
+	return grpcOr(newGRPC(s), http.MaxBytesHandler(mux, maxBody)), nil
 }

@@ -3,6 +3,7 @@ package gate
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
@@ -85,9 +86,9 @@ func (d *Decision) Problem() problem.Problem {
 	return p
 }
 
-// retryAfter is what a caller is told to wait when the store can't be asked:
+// retrySeconds is what a caller is told to wait when the store can't be asked:
 // the breaker tries again after as long.
-const retryAfter = "1"
+const retrySeconds = 1
 
 // WriteTo answers with the refusal: problem+json and the headers of the
 // contract's section 5.
@@ -97,7 +98,7 @@ func (d *Decision) WriteTo(w http.ResponseWriter, realm string) {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		h.Set("WWW-Authenticate", Challenge(realm, outcomeTable[d.Outcome].challenge))
 	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", retryAfter)
+		h.Set("Retry-After", strconv.Itoa(retrySeconds))
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE") // RFC 9110, section 15.5.6
 	}

@@ -30,12 +30,14 @@ type API struct {
 	Endpoints []EndpointDecl
 	Rules     []Rule
 	// GraphQL, when set, lets the operation decide the access; JSONRPC the
-	// method named in the body. At most one is set.
+	// method named in the body; GRPC the one named by the path. At most one is
+	// set.
 	GraphQL *GraphQL
 	JSONRPC *JSONRPC
+	GRPC    *GRPC
 
 	rules ruleSet
-	calls nameSet
+	calls nameSet // of JSONRPC or GRPC
 }
 
 // EndpointDecl names a part of an API by patterns without a capture.

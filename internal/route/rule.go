@@ -39,13 +39,24 @@ func (b *builder) rules(api *API, what string, claims []claim) {
 		if err := checkMethods(r.Methods); err != nil {
 			b.fault(r.Patterns[0].Where, "%s: %v", what, err)
 		}
-		if api.byBody() && r.Access == permission.Read && !onlyWebSocket(r.Methods) {
-			b.fault(r.Patterns[0].Where, "%s: the body decides what reads in this api, so only read %s is possible: "+
-				"declare the paths that have no such body as an api of their own", what, MethodWebSocket)
+		if r.Access == permission.Read && !onlyWebSocket(r.Methods) {
+			b.readRule(api, what, r.Patterns[0])
 		}
 		for _, s := range r.Patterns {
 			b.rulePattern(api, what, r, s, claims)
 		}
+	}
+}
+
+// readRule refuses rules that grant, in APIs where something else decides what
+// reads.
+func (b *builder) readRule(api *API, what string, first Source) {
+	switch {
+	case api.byBody():
+		b.fault(first.Where, "%s: the body decides what reads in this api, so only read %s is possible: "+
+			"declare the paths that have no such body as an api of their own", what, MethodWebSocket)
+	case api.GRPC != nil:
+		b.fault(first.Where, "%s: the block grpc decides what reads in this api: name the methods there, grpc { read Package.Service/Method }", what)
 	}
 }
 

@@ -3,6 +3,7 @@ package route
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -140,7 +141,7 @@ func (b *builder) api(declared API) {
 	if len(api.Paths) == 0 && len(api.Endpoints) == 0 {
 		b.fault(api.Where, "%s has no path: add a line such as path /%s/*", what, api.Name)
 	}
-	b.kind(api, what)
+	b.kind(api, what, b.table.claims[first:])
 	b.rules(api, what, b.table.claims[first:])
 }
 
@@ -188,22 +189,35 @@ func within(p *pattern, paths []*pattern) bool {
 	return false
 }
 
-// kind checks the options that let the body decide.
-func (b *builder) kind(api *API, what string) {
-	if api.GraphQL != nil && api.JSONRPC != nil {
-		b.fault(api.Where, "%s is both graphql and jsonrpc: choose one", what)
+// kind checks the options that let something else than the method decide.
+func (b *builder) kind(api *API, what string, claims []claim) {
+	var kinds []string
+	for _, k := range []struct {
+		name string
+		set  bool
+	}{{"graphql", api.GraphQL != nil}, {"jsonrpc", api.JSONRPC != nil}, {"grpc", api.GRPC != nil}} {
+		if k.set {
+			kinds = append(kinds, k.name)
+		}
+	}
+	if len(kinds) > 1 {
+		b.fault(api.Where, "%s is both %s: choose one", what, strings.Join(kinds, " and "))
 	}
 	if api.GraphQL != nil && api.GraphQL.MaxBody < 0 || api.JSONRPC != nil && api.JSONRPC.MaxBody < 0 {
 		b.fault(api.Where, "%s: max_body is negative", what)
 	}
-	if api.JSONRPC == nil {
-		return
+	var err error
+	switch {
+	case api.JSONRPC != nil:
+		if api.calls, err = newNameSet(api.JSONRPC.Read); err != nil {
+			b.fault(api.Where, "%s: jsonrpc read: %v", what, err)
+		}
+	case api.GRPC != nil:
+		if api.calls, err = newGRPCSet(api.GRPC.Read); err != nil {
+			b.fault(api.Where, "%s: grpc read: %v", what, err)
+		}
+		b.grpcPatterns(api, what, claims)
 	}
-	calls, err := newNameSet(api.JSONRPC.Read)
-	if err != nil {
-		b.fault(api.Where, "%s: jsonrpc read: %v", what, err)
-	}
-	api.calls = calls
 }
 
 // at puts a place in words: " (Caddyfile:31)", or nothing.
