@@ -48,7 +48,7 @@ func securitySchemes() map[string]*huma.SecurityScheme {
 		"bearer": {Type: "http", Scheme: "bearer", Description: "An admin key: Authorization: Bearer SECRET"},
 		"header": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "An admin key: X-API-Key: SECRET"},
 		"session": {
-			Type: "apiKey", In: "cookie", Name: sessionCookie,
+			Type: "apiKey", In: "cookie", Name: SessionCookie,
 			Description: "The console's session, opened with an admin key; pages of other origins can't change anything with it",
 		},
 	}

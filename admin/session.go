@@ -11,8 +11,11 @@ import (
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 )
 
+// SessionCookie is the name of the cookie that names a session. Nothing but
+// the console and the admin API shall see it.
+const SessionCookie = "keywarden_session"
+
 const (
-	sessionCookie = "keywarden_session"
 	// sessionTime bounds a session however busy it is; sessionIdle ends the
 	// one that somebody forgot to end.
 	sessionTime = 12 * time.Hour
@@ -27,8 +30,9 @@ const (
 // holds no secret, but the digest of the admin key that opened it, by which
 // the key is judged anew at each request.
 type Sessions struct {
-	mu   sync.Mutex
-	open map[keys.Digest]*session // by the SHA-256 of the cookie
+	mu    sync.Mutex
+	open  map[keys.Digest]*session // by the SHA-256 of the cookie
+	swept time.Time                // when what is over was last dropped
 	attempts
 }
 
@@ -80,7 +84,7 @@ func (s *Sessions) Close(w http.ResponseWriter, r *http.Request, site Site) {
 // browser would not send it.
 func setCookie(w http.ResponseWriter, id string, site Site, age int) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // see above
-		Name: sessionCookie, Value: id, Path: site.Path, Secure: site.HTTPS, MaxAge: age,
+		Name: SessionCookie, Value: id, Path: site.Path, Secure: site.HTTPS, MaxAge: age,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	})
 }
@@ -120,6 +124,11 @@ func (s *session) over(now time.Time) bool {
 // makeRoom drops what is over and, if that is not enough, the session that
 // has been idle longest; s.mu is held.
 func (s *Sessions) makeRoom(now time.Time) {
+	const sweepEvery = time.Minute // looking at 10 000 sessions takes a while
+	if len(s.open) < maxSessions && now.Sub(s.swept) < sweepEvery {
+		return
+	}
+	s.swept = now
 	var oldest keys.Digest
 	var idlest *session
 	for name, one := range s.open {
@@ -140,7 +149,7 @@ func (s *Sessions) makeRoom(now time.Time) {
 // its hash, so that the time of an answer tells nothing about other sessions.
 // Two cookies are none: a site on a sibling domain could have set one of them.
 func sessionOf(r *http.Request) (keys.Digest, bool) {
-	cookies := r.CookiesNamed(sessionCookie)
+	cookies := r.CookiesNamed(SessionCookie)
 	if len(cookies) != 1 || cookies[0].Value == "" {
 		return keys.Digest{}, false
 	}

@@ -18,9 +18,11 @@ var forbidden = [...]string{
 // besides our own, those that say how the body that was judged is to be read.
 var hopFree = append([]string{"content-type", "content-encoding", "content-length"}, forbidden[:]...)
 
-// scrub removes from r what only the gateway may say.
+// scrub removes from r what only the gateway may say, and what only the
+// console may hear.
 func scrub(r *http.Request) {
 	dropForbidden(r.Header)
+	dropSession(r.Header)
 	for _, value := range r.Header["Connection"] {
 		if namesHopFree(value) {
 			cleanConnection(r.Header)

@@ -177,7 +177,7 @@ func (v *visit) fail(err error) {
 // more, to the door.
 func (v *visit) askToSignIn() {
 	values := url.Values{}
-	if _, err := v.r.Cookie("keywarden_session"); err == nil {
+	if _, err := v.r.Cookie(admin.SessionCookie); err == nil {
 		values.Set("ended", "1")
 		v.Sessions.Close(v.w, v.r, v.site())
 	}
