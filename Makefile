@@ -24,7 +24,7 @@ UPSTREAM := bin/upstream
 GOLANGCI := $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint format browser bench fuzz check deps programs assets clean
+.PHONY: help run build test race lint format browser bench compare fuzz check deps programs assets clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,11 @@ format: ## format the code as lint wants it
 
 bench: programs ## run the benchmarks, allocations reported
 	@$(GO) test $(FLAGS) -run '^$$' -bench . -benchmem -timeout 60m $(PKGS)
+
+compare: build ## measure this gateway beside others that are installed (wrk makes the load); writes docs/compare.md
+	@$(GO) build $(FLAGS) -ldflags "-s -w" -o bin/caddy github.com/caddyserver/caddy/v2/cmd/caddy
+	@$(GO) build $(FLAGS) -o bin/compare ./scripts/compare
+	@bin/compare -docs docs
 
 fuzz: ## run every fuzz target for FUZZTIME (60s) each
 	@set -e; grep -rlE --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \

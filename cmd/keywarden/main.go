@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddy-keywarden/keywarden/caddymodule"
 	"github.com/caddy-keywarden/keywarden/internal/cli"
+	"github.com/caddy-keywarden/keywarden/internal/pace"
 	"github.com/caddy-keywarden/keywarden/internal/store"
 )
 
@@ -17,6 +18,7 @@ func main() {
 	if caddy.CustomBinaryName == "" {
 		caddy.CustomBinaryName = "keywarden"
 	}
+	pace.Keep()
 	cli.Register(cli.Options{OpenGateway: openGateway, CopyStore: copyStore})
 	caddycmd.Main()
 }

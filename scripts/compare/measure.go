@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// round is one measurement of one subject.
+type round struct {
+	perSecond float64
+	p50, p99  time.Duration
+	cpu       time.Duration // of the gateway, and of the service that it asks, per request
+}
+
+// series are the rounds of one subject.
+type series struct {
+	subject
+	rounds []round
+}
+
+// measureAll measures all subjects that are installed, in turns.
+func (w *world) measureAll(ctx context.Context) (all []*series, missing []string, err error) {
+	for _, s := range subjects() {
+		switch {
+		case !strings.Contains(s.name, w.only):
+		case find(w.bin, s.program) == "":
+			missing = append(missing, fmt.Sprintf("%s (%s is not installed)", s.name, s.program))
+		default:
+			all = append(all, &series{subject: s})
+		}
+	}
+	for i := range w.rounds {
+		for _, s := range all {
+			r, err := w.measure(ctx, &s.subject)
+			if err != nil {
+				return nil, nil, fmt.Errorf("measuring %s: %w", s.name, err)
+			}
+			fmt.Fprintf(os.Stderr, "round %d of %d: %-22s %7.0f requests/s, %6.1f µs CPU a request\n", i+1, w.rounds, s.name, r.perSecond, micros(r.cpu))
+			s.rounds = append(s.rounds, r)
+		}
+	}
+	return all, missing, nil
+}
+
+// measure starts a subject, warms it up until each key was used, and measures.
+func (w *world) measure(ctx context.Context, s *subject) (r round, err error) {
+	p, err := w.launch(ctx, s)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	for used := int64(0); used < int64(w.keys); {
+		l, err := w.run(ctx, s, time.Second)
+		if err != nil {
+			return r, err
+		}
+		used += l.Requests
+	}
+	before, err := w.cpuOf(s, p)
+	if err != nil {
+		return r, err
+	}
+	l, err := w.run(ctx, s, w.length)
+	if err != nil {
+		return r, err
+	}
+	after, err := w.cpuOf(s, p)
+	if err != nil {
+		return r, err
+	}
+	return round{
+		perSecond: float64(l.Requests) / (float64(l.Micros) / 1e6),
+		p50:       time.Duration(l.P50) * time.Microsecond, p99: time.Duration(l.P99) * time.Microsecond,
+		cpu: (after - before) / time.Duration(l.Requests),
+	}, nil
+}
+
+// cpuOf is what a subject has used, with the service that it asks.
+func (w *world) cpuOf(s *subject, p *process) (time.Duration, error) {
+	all := []*process{p}
+	for _, helper := range w.helpers {
+		if s.service && helper.name == "auth" {
+			all = append(all, helper)
+		}
+	}
+	return cpu(all...)
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// median and spread (half of the range) of one figure of the rounds.
+func (s *series) median(figure func(round) float64) (middle, spread float64) {
+	var values []float64
+	for _, r := range s.rounds {
+		values = append(values, figure(r))
+	}
+	slices.Sort(values)
+	return values[len(values)/2], (values[len(values)-1] - values[0]) / 2
+}
