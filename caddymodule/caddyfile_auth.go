@@ -53,7 +53,7 @@ func (a *Admin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //				max_body <size>
 //			}
 //			jsonrpc {
-//				read     <name...>
+//				read     <name...> [tools/call:<tool>...]
 //				max_body <size>
 //			}
 //			grpc {

@@ -106,7 +106,8 @@ type GraphQL struct {
 
 // JSONRPC is how a JSON-RPC API is read.
 type JSONRPC struct {
-	// Methods that read; a trailing `*` stands for any rest.
+	// Methods that read; a trailing `*` stands for any rest. `tools/call:NAME`
+	// is a tool of an MCP server.
 	Read []string `json:"read,omitempty"`
 	// The largest body that is read to decide, in bytes. Default: 1 MiB.
 	MaxBody int64 `json:"max_body,omitempty"`

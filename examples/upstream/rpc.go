@@ -85,12 +85,34 @@ func (a *rpc) call(c rpcCall) rpcAnswer {
 	case "orders.list":
 		return rpcAnswer{Version: "2.0", ID: c.ID, Result: a.store.listOrders()}
 	case "tools/list":
-		tools := []map[string]string{{"name": "add_order", "description": "adds an order"}}
+		tools := []map[string]string{
+			{"name": "search_orders", "description": "lists orders"},
+			{"name": "add_order", "description": "adds an order"},
+		}
 		return rpcAnswer{Version: "2.0", ID: c.ID, Result: map[string]any{"tools": tools}}
-	case "orders.add", "tools/call":
+	case "tools/call":
+		return a.callTool(c)
+	case "orders.add":
 		return a.addOrder(c)
 	}
 	return failed(c.ID, rpcNoMethod, "there is no such method")
+}
+
+// callTool calls a tool of MCP by its name.
+func (a *rpc) callTool(c rpcCall) rpcAnswer {
+	var tool struct {
+		Name string `json:"name"`
+	}
+	if err := json.Unmarshal(c.Params, &tool); err != nil {
+		return failed(c.ID, rpcInvalidParams, "params is not what was expected")
+	}
+	switch tool.Name {
+	case "search_orders":
+		return rpcAnswer{Version: "2.0", ID: c.ID, Result: a.store.listOrders()}
+	case "add_order":
+		return a.addOrder(c)
+	}
+	return failed(c.ID, rpcInvalidParams, "there is no such tool")
 }
 
 // addOrder takes {"user", "item"}, also as the arguments of an MCP tool call.

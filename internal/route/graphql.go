@@ -58,7 +58,7 @@ func classifyGraphQLGet(r *http.Request) (permission.Access, error) {
 		if !ok || text == "" {
 			continue
 		}
-		value, err := parseJSON([]byte(text), 3)
+		value, err := parseJSON([]byte(text), 3, graphQLLevels)
 		if err != nil {
 			return permission.None, unreadable("the parameter %s: %v", name, err)
 		}
@@ -94,7 +94,7 @@ func classifyGraphQLPost(r *http.Request, body []byte) (permission.Access, error
 // classifyGraphQLJSON classifies one request or a batch of them.
 func classifyGraphQLJSON(body []byte) (permission.Access, error) {
 	// batch, request, extensions, persistedQuery, sha256Hash
-	v, err := parseJSON(body, 5)
+	v, err := parseJSON(body, 5, graphQLLevels)
 	if err != nil {
 		return permission.None, err
 	}

@@ -13,9 +13,22 @@ import (
 // deeper, and many a parser overflows its stack where it is not bounded.
 const maxJSONDepth = 128
 
-// onlyChecked are the members of a request that no classification looks into,
-// and that are most of a large body.
-var onlyChecked = map[string]bool{"variables": true, "params": true, "result": true}
+// levels says how many levels of a member are kept, of those that may be. It
+// keeps a large body from costing much memory: most of one is in members that
+// no classification looks into.
+type levels func(name string, atMost int) int
+
+// graphQLLevels keeps what decides about a GraphQL request; of all else, its
+// variables for one, it keeps only what they are.
+func graphQLLevels(name string, atMost int) int {
+	switch name {
+	case "query", "operationName":
+		return min(atMost, 1)
+	case "extensions", "persistedQuery", "sha256Hash":
+		return atMost
+	}
+	return 0
+}
 
 // jsonValue is a parsed value, as far as a classification looks at it.
 type jsonValue struct {
@@ -46,13 +59,13 @@ func (v *jsonValue) absent() bool { return v.kind == 0 || v.kind == 'n' }
 
 // parseJSON reads exactly one JSON value that every parser reads alike: valid
 // UTF-8 without a byte order mark, no name twice in an object even in another
-// letter case, nothing after the value. It keeps depth levels of it; what lies
-// deeper is checked and dropped, so that a large body costs little memory.
+// letter case, nothing after the value. It keeps depth levels of it, and of
+// members as many as keep says; what lies deeper is checked and dropped.
 //
 // It is jsontext rather than encoding/json, which takes the last of repeated
 // names and replaces invalid UTF-8.
-func parseJSON(body []byte, depth int) (jsonValue, error) {
-	in := jsonReader{Decoder: jsontext.NewDecoder(bytes.NewBuffer(body))}
+func parseJSON(body []byte, depth int, keep levels) (jsonValue, error) {
+	in := jsonReader{Decoder: jsontext.NewDecoder(bytes.NewBuffer(body)), keep: keep}
 	v, err := in.value(depth)
 	if err != nil {
 		return v, err
@@ -67,6 +80,7 @@ func parseJSON(body []byte, depth int) (jsonValue, error) {
 // in.
 type jsonReader struct {
 	*jsontext.Decoder
+	keep  levels
 	names nameStack
 	name  []byte // the last name read, decoded
 }
@@ -117,11 +131,11 @@ func (in *jsonReader) fields(v *jsonValue, depth int) error {
 		if depth > 0 {
 			name = string(in.name)
 		}
-		keep := depth
-		if onlyChecked[name] {
-			keep = 0
+		kept := 0
+		if depth > 0 {
+			kept = in.keep(name, depth)
 		}
-		value, err := in.value(keep)
+		value, err := in.value(kept)
 		if err != nil {
 			return err
 		}

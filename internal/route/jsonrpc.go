@@ -52,8 +52,34 @@ func (s *nameSet) has(name string) bool {
 	return false
 }
 
+// rpcSet is the methods of JSON-RPC that read, and the tools of MCP that do.
+type rpcSet struct {
+	nameSet
+	tools      nameSet
+	namesTools bool
+}
+
+// newRPCSet reads names of methods, and of tools as tools/call:NAME.
+func newRPCSet(list []string) (rpcSet, error) {
+	var methods, tools []string
+	for _, name := range list {
+		if tool, found := strings.CutPrefix(name, toolsCall+":"); found {
+			tools = append(tools, tool)
+		} else {
+			methods = append(methods, name)
+		}
+	}
+	set := rpcSet{namesTools: len(tools) > 0}
+	var fault, toolFault error
+	set.nameSet, fault = newNameSet(methods)
+	if set.tools, toolFault = newNameSet(tools); toolFault != nil {
+		toolFault = fmt.Errorf("after %s:, %w", toolsCall, toolFault)
+	}
+	return set, errors.Join(fault, toolFault)
+}
+
 // classify says what a JSON-RPC request needs, s being the methods that read.
-func (s *nameSet) classify(r *http.Request, body []byte) (permission.Access, error) {
+func (s *rpcSet) classify(r *http.Request, body []byte) (permission.Access, error) {
 	switch r.Method {
 	case http.MethodGet:
 		return classifyRPCGet(r)
@@ -102,7 +128,7 @@ func refusedByWeight(params string) bool {
 	return false
 }
 
-func (s *nameSet) classifyPost(r *http.Request, body []byte) (permission.Access, error) {
+func (s *rpcSet) classifyPost(r *http.Request, body []byte) (permission.Access, error) {
 	if err := checkPostURL(r, []string{"method"}); err != nil {
 		return permission.None, err
 	}
@@ -113,16 +139,29 @@ func (s *nameSet) classifyPost(r *http.Request, body []byte) (permission.Access,
 	if mediaType != "application/json" && mediaType != "application/json-rpc" {
 		return permission.None, unreadable("the Content-Type %q is not understood as JSON-RPC: expected application/json", clip(mediaType))
 	}
-	v, err := parseJSON(body, 3) // batch, call, method
+	headers, err := mcpHeadersOf(r.Header)
 	if err != nil {
 		return permission.None, err
 	}
-	return highest(&v, s.classifyCall)
+	v, err := parseJSON(body, 4, s.levels) // batch, call, params, name
+	if err != nil {
+		return permission.None, err
+	}
+	return highest(&v, func(call *jsonValue) (permission.Access, error) { return s.classifyCall(call, headers) })
+}
+
+// levels keeps of a call what its members are, and of params the text in it
+// where a tool's name decides.
+func (s *rpcSet) levels(name string, atMost int) int {
+	if name == "params" && s.namesTools {
+		return min(atMost, 2)
+	}
+	return min(atMost, 1)
 }
 
 // classifyCall classifies one call. What has no method is the answer to a
 // call of the server's (MCP); it is not a method that reads, so it writes.
-func (s *nameSet) classifyCall(call *jsonValue) (permission.Access, error) {
+func (s *rpcSet) classifyCall(call *jsonValue, headers mcpHeaders) (permission.Access, error) {
 	if err := call.onlyExact(rpcNames...); err != nil {
 		return permission.None, err
 	}
@@ -134,8 +173,12 @@ func (s *nameSet) classifyCall(call *jsonValue) (permission.Access, error) {
 		return permission.None, unreadable("the call has no method, or one that is not a string")
 	case strings.Contains(method.text, "\x00"):
 		return permission.None, unreadable("the method has a NUL in its name")
+	case headers.method != "" && headers.method != method.text:
+		return permission.None, unreadable("the header %s differs from the method of the call", mcpMethod)
 	case s.has(method.text):
 		return permission.Read, nil
+	case s.namesTools && method.text == toolsCall:
+		return s.classifyTool(call.get("params"), headers)
 	}
 	return permission.Write, nil
 }

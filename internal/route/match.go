@@ -208,7 +208,7 @@ func (a *API) access(method string, p *requestPath, upgrade Upgrade) (permission
 	switch {
 	case a.GRPC != nil && upgrade == NoUpgrade:
 		// The name decides; a write rule raises it.
-		return a.rules.judge(method, p, a.calls.readsGRPC(method, p.text), false), false
+		return a.rules.judge(method, p, a.names.readsGRPC(method, p.text), false), false
 	case upgrade != NoUpgrade || !a.byBody():
 		// A WebSocket carries its operations later: the upgrade itself is judged.
 		return a.rules.access(method, p, upgrade), false

@@ -83,7 +83,7 @@ func nextField(reader *multipart.Reader, name string) ([]byte, error) {
 
 // mappedFiles returns the names of the files that the map field announces.
 func mappedFiles(text []byte) ([]string, error) {
-	v, err := parseJSON(text, 2)
+	v, err := parseJSON(text, 2, graphQLLevels)
 	if err != nil {
 		return nil, unreadable("the field map: %v", err)
 	}

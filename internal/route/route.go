@@ -37,7 +37,8 @@ type API struct {
 	GRPC    *GRPC
 
 	rules ruleSet
-	calls nameSet // of JSONRPC or GRPC
+	calls rpcSet  // of JSONRPC
+	names nameSet // of GRPC
 }
 
 // EndpointDecl names a part of an API by patterns without a capture.
@@ -73,7 +74,8 @@ type JSONRPC struct {
 	// MaxBody in bytes; 0 is DefaultMaxBody.
 	MaxBody int64
 	// Read are the method names that read; a trailing * stands for anything,
-	// nothing included. Every other method writes.
+	// nothing included. tools/call:NAME is a tool of MCP. Every other method,
+	// and tool, writes.
 	Read []string
 }
 

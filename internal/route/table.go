@@ -209,11 +209,11 @@ func (b *builder) kind(api *API, what string, claims []claim) {
 	var err error
 	switch {
 	case api.JSONRPC != nil:
-		if api.calls, err = newNameSet(api.JSONRPC.Read); err != nil {
+		if api.calls, err = newRPCSet(api.JSONRPC.Read); err != nil {
 			b.fault(api.Where, "%s: jsonrpc read: %v", what, err)
 		}
 	case api.GRPC != nil:
-		if api.calls, err = newGRPCSet(api.GRPC.Read); err != nil {
+		if api.names, err = newGRPCSet(api.GRPC.Read); err != nil {
 			b.fault(api.Where, "%s: grpc read: %v", what, err)
 		}
 		b.grpcPatterns(api, what, claims)
