@@ -125,15 +125,15 @@ func TestADeletionIsHeardOfWhileALookUpIsHeld(t *testing.T) {
 	found := make(chan error, 1)
 	go func() { found <- find(t, s, k.Digest) }()
 	<-held
-	woken := s.news.next()
 	if err := other.Delete(t.Context(), by(), k.Key.ID, keys.Guard{}); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case <-woken:
-	case <-time.After(soon):
-		t.Fatal("nothing was heard of the deletion")
-	}
+	eventually(t, soon, func() error {
+		if s.news.highest() != 2 {
+			return errors.New("nothing was heard of the deletion")
+		}
+		return nil
+	})
 	proxy.Release()
 	if err := <-found; err != nil {
 		t.Fatalf("the held look-up: %v", err)
@@ -141,6 +141,13 @@ func TestADeletionIsHeardOfWhileALookUpIsHeld(t *testing.T) {
 	if err := find(t, s, k.Digest); !errors.Is(err, keys.ErrNoSuchKey) {
 		t.Fatalf("after the deletion: %v", err)
 	}
+}
+
+// highest is the number that was heard of last.
+func (n *news) highest() keys.Seq {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.heard
 }
 
 func hearing(s *Store) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,18 +26,21 @@ const (
 )
 
 // news tells that there may be changes: this node's own at once, others' by
-// notifications and by looking.
+// notifications, which have the number of the change in them, and by looking.
 type news struct {
 	start *start
 	pool  *pgxpool.Pool
 
 	hearing atomic.Bool
 	mu      sync.Mutex
-	come    chan struct{} // closed when there may be something new
+	come    chan struct{} // closed when there is something new to know
+	heard   keys.Seq      // the highest number that was heard of, or seen
+	missed  bool          // there may be a higher one: for a while nothing was heard
+	told    keys.Seq      // the place whose caller was told last that heard is beyond it
 }
 
 func newNews(s *start, pool *pgxpool.Pool) *news {
-	return &news{start: s, pool: pool, come: make(chan struct{})}
+	return &news{start: s, pool: pool, come: make(chan struct{}), missed: true, told: -1}
 }
 
 // wokenBy returns o with an OnCommit that wakes who waits, too.
@@ -46,53 +50,115 @@ func (n *news) wokenBy(o keys.Options) keys.Options {
 		if told != nil {
 			told(c)
 		}
-		n.note()
+		n.hear(c.Seq)
 	}
 	return o
 }
 
-// note wakes who waits for a change.
-func (n *news) note() {
+// hear wakes who waits for a change up to this one.
+func (n *news) hear(seq keys.Seq) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if seq > n.heard {
+		n.heard = seq
+		n.wake()
+	}
+}
+
+// miss makes who waits look: there may be changes of which nothing was heard.
+func (n *news) miss() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.missed = true
+	n.wake()
+}
+
+// wake needs n.mu.
+func (n *news) wake() {
 	close(n.come)
 	n.come = make(chan struct{})
 }
 
-func (n *news) next() <-chan struct{} {
+// What is known about changes after a place.
+type known int
+
+const (
+	nothingNew known = iota
+	somethingNew
+	notSure // it must be looked up
+)
+
+// after says whether there are changes after a place, and what wakes who waits
+// for them. Who is told so twice of one place found nothing there: then the
+// database was replaced by an older copy, and what was heard is void.
+func (n *news) after(place keys.Seq) (known, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.come
+	switch {
+	case n.missed || n.heard > place && n.told == place:
+		return notSure, n.come
+	case n.heard > place:
+		n.told = place
+		return somethingNew, n.come
+	}
+	return nothingNew, n.come
 }
 
 const lastSQL = `SELECT seq FROM counters`
 
-// AwaitChange implements keys.Store. A last change before the given one means
-// that the database was replaced by an older copy; the caller finds that out.
+// AwaitChange implements keys.Store. Where a notification says that there is a
+// change, nothing is asked: the caller reads the changes next, and one round
+// trip is half the way of a change to this node. A last change before the
+// given one means that the database was replaced by an older copy; the caller
+// finds that out.
 func (s *Store) AwaitChange(ctx context.Context, after keys.Seq) error {
-	for {
-		come := s.news.next() // before looking, or a change is missed
-		last, err := s.news.look(ctx)
-		if err != nil {
-			return errors.Join(ctx.Err(), fmt.Errorf("watching for changes: %w", err))
-		}
-		if last != after {
+	for due := false; ; {
+		known, come := s.news.after(after)
+		if known == somethingNew {
 			return nil
 		}
-		if err := s.news.wait(ctx, come); err != nil {
+		if known == notSure || due {
+			last, err := s.news.look(ctx)
+			if err != nil {
+				return errors.Join(ctx.Err(), fmt.Errorf("watching for changes: %w", err))
+			}
+			if last != after {
+				return nil
+			}
+		}
+		var err error
+		if due, err = s.news.wait(ctx, come); err != nil {
 			return err
 		}
 	}
 }
 
+// look asks for the last change. What is heard while it asks counts more than
+// the answer.
 func (n *news) look(ctx context.Context) (last keys.Seq, err error) {
+	n.mu.Lock()
+	heard, missed := n.heard, n.missed
+	n.missed = false
+	n.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	return last, plain(n.pool.QueryRow(ctx, lastSQL).Scan(&last))
+	err = plain(n.pool.QueryRow(ctx, lastSQL).Scan(&last))
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err != nil {
+		n.missed = n.missed || missed
+		return 0, err
+	}
+	if n.heard == heard || last > n.heard {
+		n.heard = last
+		n.wake() // others who wait may have looked for the same
+	}
+	return last, nil
 }
 
-// wait waits until it is time to look.
-func (n *news) wait(ctx context.Context, come <-chan struct{}) error {
+// wait waits until there is something new to know, or, which makes it report
+// true, until it is time to look.
+func (n *news) wait(ctx context.Context, come <-chan struct{}) (due bool, err error) {
 	pause := lookWhileDeaf
 	if n.hearing.Load() {
 		// Nodes that hear of the same change must not look together for ever after.
@@ -102,11 +168,12 @@ func (n *news) wait(ctx context.Context, come <-chan struct{}) error {
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return false, ctx.Err()
 	case <-come:
+		return false, nil
 	case <-timer.C:
+		return true, nil
 	}
-	return nil
 }
 
 // listen hears notifications until ctx ends, on a connection of its own: one
@@ -125,9 +192,9 @@ func (n *news) listen(ctx context.Context) {
 	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, time.Second
 	for ctx.Err() == nil {
 		// What is wrong with the server shows to who looks for changes.
-		_ = n.hear(ctx, config, pause.Reset)
+		_ = n.follow(ctx, config, pause.Reset)
 		n.hearing.Store(false)
-		n.note()
+		n.miss()
 		select {
 		case <-time.After(pause.NextBackOff()):
 		case <-ctx.Done():
@@ -150,7 +217,8 @@ func (s *start) listenConfig() *pgx.ConnConfig {
 // whether it still is one.
 const stillThere = 5 * time.Second
 
-func (n *news) hear(ctx context.Context, config *pgx.ConnConfig, progress func()) error {
+// follow hears notifications on one connection until it breaks.
+func (n *news) follow(ctx context.Context, config *pgx.ConnConfig, progress func()) error {
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err
@@ -161,12 +229,15 @@ func (n *news) hear(ctx context.Context, config *pgx.ConnConfig, progress func()
 	}
 	progress()
 	n.hearing.Store(true)
-	n.note() // something may have come before
+	n.miss() // something may have come before
 	for {
-		err := waitFor(ctx, conn)
+		seq, err := waitFor(ctx, conn)
 		switch {
-		case err == nil:
-			n.note()
+		case err == nil && seq > 0:
+			n.hear(seq)
+			continue
+		case err == nil: // whoever sent it, it says no number
+			n.miss()
 			continue
 		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) || conn.IsClosed():
 			return err
@@ -184,13 +255,20 @@ func listenOn(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// waitFor waits for a notification. What is in it does not matter: the table
-// says what changed.
-func waitFor(ctx context.Context, conn *pgx.Conn) error {
+// waitFor waits for a notification and returns the number in it; 0 for none.
+// It may be no more than a hint: the table says what changed.
+func waitFor(ctx context.Context, conn *pgx.Conn) (keys.Seq, error) {
 	ctx, cancel := context.WithTimeout(ctx, stillThere)
 	defer cancel()
-	_, err := conn.WaitForNotification(ctx)
-	return err
+	told, err := conn.WaitForNotification(ctx)
+	if err != nil {
+		return 0, err
+	}
+	seq, err := strconv.ParseInt(told.Payload, 10, 64)
+	if err != nil || seq < 0 {
+		return 0, nil //nolint:nilerr // then the table is asked
+	}
+	return keys.Seq(seq), nil
 }
 
 func ask(ctx context.Context, conn *pgx.Conn) error {

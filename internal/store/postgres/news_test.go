@@ -1,0 +1,79 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/caddy-keywarden/keywarden/internal/keys"
+	"github.com/caddy-keywarden/keywarden/internal/store/pgtest"
+)
+
+// Whoever may connect to the database may notify. What is said is a hint: it
+// neither hides a change nor keeps the feed asking.
+func TestANotificationThatLiesHidesNoChangeAndIsForgotten(t *testing.T) {
+	address := pgtest.Database(t)
+	s, other := openTest(t, address, Options{}), openTest(t, address, Options{})
+	create(t, other, testKey("a"))
+	eventually(t, soon, func() error { return hearing(s) })
+	liar := pgtest.Connect(t, address)
+	for i, lie := range []string{"1000000", "9223372036854775807", "0", "-5", "", "99999999999999999999", "1; DROP TABLE keys", "²"} {
+		at := keys.Seq(i + 1)
+		if _, err := liar.Exec(t.Context(), `SELECT pg_notify('keywarden_changes', $1)`, lie); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- follow(t, s, at) }()
+		eventually(t, soon, func() error {
+			if s.news.highest() > at {
+				return fmt.Errorf("after %q, change %d is believed in", lie, s.news.highest())
+			}
+			return nil
+		})
+		create(t, other, testKey(fmt.Sprint("b", i)))
+		if err := <-done; err != nil {
+			t.Fatalf("after %q: %v", lie, err)
+		}
+	}
+}
+
+// follow does what the feed does until there is a change.
+func follow(t *testing.T, s *Store, after keys.Seq) error {
+	t.Helper()
+	const most = 20 // a few times it finds nothing
+	for range most {
+		if err := s.AwaitChange(t.Context(), after); err != nil {
+			return err
+		}
+		if changes, err := s.Changes(t.Context(), after, 10); err != nil || len(changes) > 0 {
+			return err
+		}
+	}
+	return errors.New("asked again and again, and nothing was there")
+}
+
+// What is committed before the listener listens is notified to nobody.
+func TestWhatWasCommittedWhileNothingWasHeardIsLookedUp(t *testing.T) {
+	n := newNews(nil, nil)
+	is := func(want known, place keys.Seq) {
+		t.Helper()
+		if got, _ := n.after(place); got != want {
+			t.Errorf("after %d: %d, want %d", place, got, want)
+		}
+	}
+	is(notSure, 0) // nothing was asked yet
+	n.missed = false
+	is(nothingNew, 0)
+	_, come := n.after(0)
+	n.hear(2)
+	<-come
+	is(nothingNew, 2)
+	is(somethingNew, 0)
+	is(notSure, 0) // it found nothing there
+	is(somethingNew, 1)
+	_, come = n.after(2)
+	n.hear(1) // late: it is known
+	n.miss()
+	<-come
+	is(notSure, 2)
+}
