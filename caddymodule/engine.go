@@ -81,6 +81,7 @@ func openEngine(s config.Settings, log *zap.Logger) (*engine, error) {
 	}
 	e.lookup.Observe = observeQuery
 	e.feed = feed.New(store, changes{e.lookup})
+	e.lookup.CatchUp = e.feed.CatchUp
 	e.usage = usage.New(store)
 	e.member = newMember(store, s, e.skewed)
 	e.feed.Reached = e.member.Reached

@@ -41,8 +41,11 @@ type Feed struct {
 	// the sink has heard of that one and of all before it.
 	Reached func(keys.Seq)
 
-	source    Source
-	sink      Sink
+	source Source
+	sink   Sink
+	// turn holds an element while changes are read and applied; seq and
+	// started are whoever's it is.
+	turn      chan struct{}
 	seq       keys.Seq
 	started   bool // seq is a place in the feed
 	connected atomic.Bool
@@ -51,7 +54,7 @@ type Feed struct {
 
 // New returns a feed; Run makes it go.
 func New(source Source, sink Sink) *Feed {
-	return &Feed{source: source, sink: sink}
+	return &Feed{source: source, sink: sink, turn: make(chan struct{}, 1)}
 }
 
 // Connected reports whether the feed follows the store at present.
@@ -83,21 +86,47 @@ func (f *Feed) Run(ctx context.Context, onError func(error)) {
 // follow applies changes until something fails; progress is called whenever
 // the store has answered.
 func (f *Feed) follow(ctx context.Context, progress func()) error {
-	if !f.started {
-		if err := f.start(ctx); err != nil {
-			return err
-		}
-	}
 	for {
-		if err := f.catchUp(ctx); err != nil {
+		seq, err := f.advance(ctx, true)
+		if err != nil {
 			return err
 		}
 		progress()
 		f.connected.Store(true)
-		if err := f.source.AwaitChange(ctx, f.seq); err != nil {
+		if err := f.source.AwaitChange(ctx, seq); err != nil {
 			return fmt.Errorf("waiting for changes: %w", err)
 		}
 	}
+}
+
+// errNotStarted says that the feed has not found its place yet.
+var errNotStarted = errors.New("the change feed has not begun")
+
+// CatchUp applies every change that was committed before the call, by
+// whomever, without waiting to hear of it. Run goes on as before.
+func (f *Feed) CatchUp(ctx context.Context) error {
+	_, err := f.advance(ctx, false)
+	return err
+}
+
+// advance applies all changes that are there, and returns the feed's place.
+func (f *Feed) advance(ctx context.Context, start bool) (keys.Seq, error) {
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	if !f.started {
+		if !start {
+			return 0, errNotStarted
+		}
+		if err := f.start(ctx); err != nil {
+			return 0, err
+		}
+	}
+	err := f.catchUp(ctx)
+	return f.seq, err
 }
 
 // start takes the end of the feed as its place. What was cached before is

@@ -197,3 +197,55 @@ func TestFeedThatLostItsPlaceForgetsEverything(t *testing.T) {
 	create(t, writer, 1)
 	sink.await(t, func(seqs []keys.Seq, _ int) bool { return len(seqs) > 0 && seqs[len(seqs)-1] == 2002 })
 }
+
+// unheard is a real store that tells nobody of changes.
+type unheard struct{ keys.Store }
+
+func (unheard) AwaitChange(ctx context.Context, _ keys.Seq) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestCatchingUpAppliesWhatWasNotHeardOf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.db")
+	writer := open(t, path, keys.Options{})
+	sink := newMemory()
+	f := New(unheard{open(t, path, keys.Options{})}, sink)
+	if err := f.CatchUp(t.Context()); err == nil {
+		t.Error("caught up with a feed that has no place")
+	}
+	run(t, f, fatal(t))
+	sink.await(t, func(_ []keys.Seq, resets int) bool { return resets == 1 })
+	for !f.Connected() { // it reads on from its place, once
+		<-time.After(time.Millisecond)
+	}
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			for range 20 {
+				create(t, writer, 1)
+				last, err := writer.LastSeq(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				if err := f.CatchUp(t.Context()); err != nil {
+					t.Error(err)
+				}
+				sink.mu.Lock()
+				if n := len(sink.seqs); n == 0 || sink.seqs[n-1] < last {
+					t.Errorf("change %d is not applied", last)
+				}
+				sink.mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if diff := cmp.Diff(upTo(200), sink.seqs); diff != "" {
+		t.Error(diff)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := f.CatchUp(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("with no time left: %v", err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -69,9 +70,11 @@ type Lookup struct {
 	store   Finder
 	cache   *cache.Cache
 	flight  singleflight.Group
+	flights sync.WaitGroup // who waits for one, and refreshes
 	breaker *gobreaker.CircuitBreaker[*keys.Identity]
 	unknown *rate.Limiter
 	known   filter
+	rounds  rounds
 	options atomic.Pointer[LookupOptions]
 	foreign atomic.Int32
 	// start is the zero of the cache's clock: differences to it are taken by
@@ -82,6 +85,11 @@ type Lookup struct {
 	// Observe is called before each query of the store, and what it returns
 	// after it; nil for nobody. It is where metrics and traces come in.
 	Observe func(ctx context.Context) (context.Context, func(error))
+	// CatchUp applies all changes that were committed before it was called,
+	// as feed.Feed does. While unknown secrets use up all look-ups, it tells
+	// which of the others may be a key that was just made on another node. Nil
+	// where there is no feed.
+	CatchUp func(ctx context.Context) error
 }
 
 // What is known of secrets of another format. As long as it is not known
@@ -116,6 +124,7 @@ func (l *Lookup) Configure(o LookupOptions) {
 	l.cache.Resize(o.MaxKeys)
 	l.unknown.SetLimit(rate.Limit(o.UnknownRate))
 	l.unknown.SetBurst(max(1, int(o.UnknownRate)))
+	l.rounds.every(o.UnknownRate)
 	l.options.Store(&o)
 }
 
@@ -139,7 +148,7 @@ func (l *Lookup) Find(ctx context.Context, d *keys.Digest, now time.Time) (*keys
 		// From four fifths of its ttl on, a key in use is looked up again
 		// in the background: a hit never waits for the store.
 		if age > o.TTL-o.TTL/5 && e.StartRefresh() {
-			go l.refresh(*d, e) //nolint:gosec,contextcheck // it outlives the request on purpose
+			l.flights.Go(func() { l.refresh(*d, e) }) //nolint:contextcheck // it outlives the request on purpose
 		}
 		return e.Identity, Hit, nil
 	}
@@ -154,12 +163,16 @@ func (l *Lookup) Find(ctx context.Context, d *keys.Digest, now time.Time) (*keys
 // can't be asked, and then for the time that is left; cold says that nothing
 // at all is remembered.
 func (l *Lookup) miss(ctx context.Context, d keys.Digest, kept *cache.Entry, left time.Duration, cold bool) (*keys.Identity, Found, error) {
-	if kept == nil && !l.admit(&d) {
-		return nil, Miss, errBusy
+	if kept == nil {
+		if may, err := l.admit(ctx, &d); err != nil {
+			return nil, Miss, err
+		} else if !may {
+			return nil, Unknown, nil
+		}
 	}
 	if kept != nil && l.down() {
 		if kept.StartRefresh() {
-			go l.refresh(d, kept) //nolint:gosec,contextcheck // it outlives the request on purpose
+			l.flights.Go(func() { l.refresh(d, kept) }) //nolint:contextcheck // it outlives the request on purpose
 		}
 		return kept.Identity, Stale, nil
 	}
@@ -177,18 +190,44 @@ func (l *Lookup) down() bool {
 	return failed != 0 && time.Since(l.start)-failed < downFor
 }
 
-// admit says whether a secret that is not remembered may be looked up: always
-// if the filter takes it for a stored one, else while tokens are left. So a
-// flood of false secrets can't shut out a key, and a key that was created a
-// moment ago on another node works while there is no flood.
-func (l *Lookup) admit(d *keys.Digest) bool {
-	return l.known.mayHold(d) || l.unknown.Allow()
+// admit says whether a secret that is not remembered is worth a look-up: if
+// the filter takes it for a stored one, or while tokens are left. With none
+// left, it may still be a key that was made a moment ago on another node: when
+// all changes so far are applied, the filter knows, and false says that the
+// secret is unknown. So a flood of false secrets shuts out no key, and no
+// query is made for each of them. An error says that this can't be told now.
+func (l *Lookup) admit(ctx context.Context, d *keys.Digest) (bool, error) {
+	if l.known.mayHold(d) || l.unknown.Allow() {
+		return true, nil
+	}
+	if l.CatchUp == nil || l.down() {
+		return false, errBusy
+	}
+	if err := l.rounds.join(ctx, l.catchUp); err != nil {
+		return false, errors.Join(errBusy, err)
+	}
+	return l.known.mayHold(d), nil
+}
+
+// catchUp is a query that unknown secrets cause, as good as a look-up.
+func (l *Lookup) catchUp(ctx context.Context) error {
+	l.charge()
+	return l.CatchUp(ctx)
+}
+
+// charge takes a token, if need be one of the next second's: what was asked
+// without one counts as well.
+func (l *Lookup) charge() {
+	if l.unknown.Tokens() > -float64(l.unknown.Burst()) {
+		l.unknown.Reserve()
+	}
 }
 
 // fetch asks the store, once for all that wait for the same secret. The
 // query belongs to none of them, so that one that gives up fails no other.
 // Where nothing was remembered, somebody's answer may have come in since.
 func (l *Lookup) fetch(ctx context.Context, d keys.Digest, cold bool) (*keys.Identity, error) {
+	l.flights.Add(1)
 	answer := l.flight.DoChan(string(d[:]), func() (any, error) {
 		if e := l.cache.Get(&d); cold && e != nil {
 			return e.Identity, nil
@@ -199,11 +238,13 @@ func (l *Lookup) fetch(ctx context.Context, d keys.Digest, cold bool) (*keys.Ide
 	})
 	select {
 	case r := <-answer:
+		l.flights.Done()
 		if r.Err != nil {
 			return nil, r.Err
 		}
 		return r.Val.(*keys.Identity), nil
 	case <-ctx.Done():
+		go func() { <-answer; l.flights.Done() }()
 		return nil, fmt.Errorf("waiting for the key store: %w", ctx.Err())
 	}
 }
@@ -223,6 +264,9 @@ func (l *Lookup) ask(ctx context.Context, d keys.Digest) (*keys.Identity, error)
 		id = found
 		if err != nil {
 			id = nil
+			if l.known.mayHold(&d) { // by mistake, and so without a token
+				l.charge()
+			}
 		}
 		if l.cache.Put(ticket, id, began) {
 			break
@@ -328,5 +372,9 @@ func (l *Lookup) Prime(ctx context.Context) error {
 	return nil
 }
 
-// Close frees the memory; no Find may be under way.
-func (l *Lookup) Close() { l.cache.Close() }
+// Close frees the memory; no Find may be under way. It waits for the queries
+// that were made for requests which are gone, or beside them.
+func (l *Lookup) Close() {
+	l.flights.Wait()
+	l.cache.Close()
+}
