@@ -143,15 +143,14 @@ func TestAFloodOfUnknownSecretsIsBoundedAndShutsOutNoNewKey(t *testing.T) {
 	took := time.Since(began)
 	for i, g := range gateways {
 		n := g.metric(t, queries) - before[i]
-		// The filter takes one unknown secret in a hundred for a known one.
-		most := lookups*(1+took.Seconds()) + floods*0.03 + float64(made)
+		most := lookups*(1+took.Seconds()) + float64(made)
 		t.Logf("gateway %d looked up %v times in %s, at most %.0f", i, n, took, most)
 		if n > most {
 			t.Errorf("gateway %d looked up %v times in %s, want at most %.0f", i, n, took, most)
 		}
 	}
 	t.Logf("the flood: %d refused, %d not looked up; %d keys made, which worked everywhere after at most %s", refused.Load(), unavailable.Load(), made, slowest)
-	if unavailable.Load() == 0 || made == 0 {
+	if made == 0 || refused.Load() < lookups*int64(len(gateways)) {
 		t.Error("there was no flood")
 	}
 }
@@ -168,20 +167,13 @@ func createDuring(t *testing.T, over <-chan struct{}, gateways []*Gateway, cache
 		}
 		key := gateways[0].Create(nil)
 		began := time.Now()
-		heard := made%2 == 0
-		if heard {
+		if made%2 == 0 {
 			gateways[0].settled()
 		}
-		for i, g := range gateways {
+		for _, g := range gateways {
 			Expect(t, g.use(cached.Secret), http.StatusOK, "")
-			answer := g.use(key.Secret)
-			if i == 0 || heard || answer.Status == http.StatusOK {
-				Expect(t, answer, http.StatusOK, "")
-				continue
-			}
-			// It has not heard of the key yet, and may not ask for it.
-			checkUnavailable(t, answer)
-			Eventually(t, time.Second, "allowed", func() bool { return g.use(key.Secret).Status == http.StatusOK })
+			// Whether it has heard of the key or not.
+			Expect(t, g.use(key.Secret), http.StatusOK, "")
 		}
 		slowest = max(slowest, time.Since(began))
 	}
