@@ -148,7 +148,7 @@ func (l *Lookup) Find(ctx context.Context, d *keys.Digest, now time.Time) (*keys
 		// From four fifths of its ttl on, a key in use is looked up again
 		// in the background: a hit never waits for the store.
 		if age > o.TTL-o.TTL/5 && e.StartRefresh() {
-			l.flights.Go(func() { l.refresh(*d, e) }) //nolint:contextcheck // it outlives the request on purpose
+			l.refresh(*d, e) //nolint:contextcheck // it outlives the request on purpose
 		}
 		return e.Identity, Hit, nil
 	}
@@ -172,7 +172,7 @@ func (l *Lookup) miss(ctx context.Context, d keys.Digest, kept *cache.Entry, lef
 	}
 	if kept != nil && l.down() {
 		if kept.StartRefresh() {
-			l.flights.Go(func() { l.refresh(d, kept) }) //nolint:contextcheck // it outlives the request on purpose
+			l.refresh(d, kept) //nolint:contextcheck // it outlives the request on purpose
 		}
 		return kept.Identity, Stale, nil
 	}
@@ -292,10 +292,14 @@ func (l *Lookup) query(ctx context.Context, d keys.Digest) (*keys.Identity, erro
 	return id, err
 }
 
+// refresh looks a secret up beside the requests. It takes the digest by value,
+// so that a hit which needs no refresh leaves it on the stack.
 func (l *Lookup) refresh(d keys.Digest, e *cache.Entry) {
-	if _, err := l.fetch(context.Background(), d, false); err != nil {
-		e.RefreshFailed() // the next request tries again; the breaker keeps that cheap
-	}
+	l.flights.Go(func() {
+		if _, err := l.fetch(context.Background(), d, false); err != nil {
+			e.RefreshFailed() // the next request tries again; the breaker keeps that cheap
+		}
+	})
 }
 
 // Apply forgets what a committed change may have altered. When it returns,
