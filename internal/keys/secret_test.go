@@ -2,6 +2,7 @@ package keys
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,6 +92,61 @@ func TestEveryOneCharacterChangeIsRefused(t *testing.T) {
 		if _, err := ParseSecret("kw", bad); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%d characters starting %.6q were accepted", len(bad), bad)
 		}
+	}
+}
+
+// Eight characters are judged at once: each of them must be judged as if it
+// stood alone.
+func TestEveryByteIsJudgedByItselfInEveryPlace(t *testing.T) {
+	for _, beside := range []byte("0zZ9aA/:@[`{\x00\x7f\x80\xff") {
+		for place := range 8 {
+			for c := range 256 {
+				eight := bytes.Repeat([]byte{beside}, 8)
+				eight[place] = byte(c)
+				marks := outsideAlphabet(binary.LittleEndian.Uint64(eight))
+				for i, b := range eight {
+					if got, want := byte(marks>>(8*i)) != 0, !strings.ContainsRune(alphabet, rune(b)); got != want {
+						t.Fatalf("%q, byte %d: outside the alphabet is %t", eight, i, got)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestARightChecksumDoesNotMakeUpForStrangeCharacters(t *testing.T) {
+	body := "kw_" + strings.Repeat("a", 32)
+	for i := len("kw_"); i < len(body); i++ {
+		for _, c := range []byte("-_ /:@[`{\x00\x7f\x80\xff") {
+			changed := body[:i] + string([]byte{c}) + body[i+1:]
+			if _, err := ParseSecret("kw", changed+byHand(changed)); !errors.Is(err, ErrMalformed) {
+				t.Fatalf("character %d is %q: %v", i, c, err)
+			}
+		}
+	}
+	if _, err := ParseSecret("kw", body+byHand(body)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Six digits can say more than 32 bits: a greater number must not be taken
+// for what is left of it.
+func TestAChecksumBeyond32BitsIsRefused(t *testing.T) {
+	var body string
+	var sum uint64
+	for i := 0; body == ""; i++ {
+		text := fmt.Sprintf("kw_%032d", i)
+		if sum = uint64(crc32.ChecksumIEEE([]byte(text))) + 1<<32; sum < 62*62*62*62*62*62 {
+			body = text
+		}
+	}
+	var digits [6]byte
+	for i := len(digits) - 1; i >= 0; i-- {
+		digits[i] = alphabet[sum%62]
+		sum /= 62
+	}
+	if _, err := ParseSecret("kw", body+string(digits[:])); !errors.Is(err, ErrMalformed) {
+		t.Error(err)
 	}
 }
 
