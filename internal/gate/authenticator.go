@@ -16,21 +16,24 @@ type Authenticator struct {
 	lookup      *Lookup
 }
 
+const severalCredentials = "the request carries more than one credential; send exactly one"
+
 // NewAuthenticator returns an Authenticator of secrets with the given prefix.
 func NewAuthenticator(c Credentials, keyPrefix string, l *Lookup) *Authenticator {
 	return &Authenticator{credentials: c.canonical(), keyPrefix: keyPrefix, lookup: l}
 }
 
 // Authenticate decides on the caller alone: Allowed with Key set, or why not.
-func (a *Authenticator) Authenticate(r *http.Request, now time.Time) Decision {
-	text, count := a.credentials.find(r)
-	if count > 1 {
-		return refuse(AmbiguousRequest, "the request carries more than one credential; send exactly one")
+func (a *Authenticator) Authenticate(r *http.Request, now time.Time) (d Decision) {
+	switch text, count := a.credentials.find(r); count {
+	case 0:
+		d.Outcome = MissingKey
+	case 1:
+		a.judge(&d, r, text, now)
+	default:
+		return refuse(AmbiguousRequest, severalCredentials)
 	}
-	if count == 0 {
-		return Decision{Outcome: MissingKey}
-	}
-	return a.judge(r, text, now)
+	return d
 }
 
 // Strip removes the credentials from r, so that the upstream never sees them.
@@ -63,41 +66,55 @@ func (a *Authenticator) parse(text string) (keys.Secret, bool) {
 	return secret, err == nil
 }
 
-func (a *Authenticator) judge(r *http.Request, text string, now time.Time) Decision {
+// judge fills in d, which is zero: a Decision is copied as seldom as possible.
+func (a *Authenticator) judge(d *Decision, r *http.Request, text string, now time.Time) {
 	secret, ok := a.parse(text)
 	if !ok {
-		return Decision{Outcome: UnknownKey}
+		d.Outcome = UnknownKey
+		return
 	}
 	digest := secret.Digest()
-	return a.AuthenticateDigest(r.Context(), &digest, now)
+	a.judgeDigest(r.Context(), d, &digest, now)
 }
 
 // AuthenticateDigest decides on a caller who presented the secret with this
 // digest before, as if it were presented now.
-func (a *Authenticator) AuthenticateDigest(ctx context.Context, digest *keys.Digest, now time.Time) Decision {
-	id, found, err := a.lookup.Find(ctx, digest, now)
-	if err != nil {
-		return Decision{Outcome: StoreUnavailable, Found: found, Asked: true, Err: err}
-	}
-	d := JudgeKey(id, now)
-	d.Found, d.Asked = found, true
+func (a *Authenticator) AuthenticateDigest(ctx context.Context, digest *keys.Digest, now time.Time) (d Decision) {
+	a.judgeDigest(ctx, &d, digest, now)
 	return d
 }
 
-// JudgeKey decides on a key that was looked up; nil is an unknown one. Expiry
-// is judged here, at the request's time, whatever is cached.
-func JudgeKey(id *keys.Identity, now time.Time) Decision {
+func (a *Authenticator) judgeDigest(ctx context.Context, d *Decision, digest *keys.Digest, now time.Time) {
+	var id *keys.Identity
+	id, d.Found, d.Err = a.lookup.Find(ctx, digest, now)
+	d.Asked = true
+	if d.Err != nil {
+		d.Outcome = StoreUnavailable
+		return
+	}
+	d.judgeKey(id, now)
+}
+
+// JudgeKey decides on a key that was looked up; nil is an unknown one.
+func JudgeKey(id *keys.Identity, now time.Time) (d Decision) {
+	d.judgeKey(id, now)
+	return d
+}
+
+// judgeKey judges expiry here, at the request's time, whatever is cached.
+func (d *Decision) judgeKey(id *keys.Identity, now time.Time) {
+	d.Outcome = UnknownKey
 	if id == nil {
-		return Decision{Outcome: UnknownKey}
+		return
 	}
 	switch id.Status(now.UnixMilli()) {
 	case keys.Active:
-		return Decision{Outcome: Allowed, Key: id}
+		d.Outcome, d.Key = Allowed, id
 	case keys.Disabled:
-		return Decision{Outcome: DisabledKey, Key: id}
+		d.Outcome, d.Key = DisabledKey, id
 	case keys.Expired:
-		return Decision{Outcome: ExpiredKey, Key: id}
+		d.Outcome, d.Key = ExpiredKey, id
+	case keys.Unknown:
+		// A secret past its grace: the key is not named, it belongs to somebody.
 	}
-	// A secret past its grace: the key is not named, it belongs to somebody.
-	return Decision{Outcome: UnknownKey}
 }

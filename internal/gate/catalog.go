@@ -123,16 +123,18 @@ func (g *Gate) check(r *http.Request, id *keys.Identity, now time.Time) (Decisio
 		return d, true
 	}
 	if !m.Body {
-		return weigh(d, &m, m.Access), true
+		d.weigh(&m, m.Access)
+		return d, true
 	}
 	if r.Method == http.MethodGet {
 		access, err := m.API.Classify(r, nil)
 		if err != nil {
 			return refuse(UnreadableBody, err.Error()), true
 		}
-		return weigh(d, &m, max(access, m.Access)), true
+		d.weigh(&m, max(access, m.Access))
+		return d, true
 	}
-	d = weigh(d, &m, permission.Write)
+	d.weigh(&m, permission.Write)
 	if d.Outcome != Allowed {
 		d.Reason = "the body decides what is needed; this is the most that it can be"
 	}

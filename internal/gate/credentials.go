@@ -16,58 +16,96 @@ type Credentials struct {
 	Basic   bool     // Authorization: Basic, the secret as user name, the password empty
 	Headers []string // whole header values, by canonical name
 	Queries []string // URL parameters, by decoded name
+
+	// lengths has a bit for each length, modulo 64, of a header's name that
+	// matters: most headers are known by it to be none.
+	lengths uint64
 }
+
+const authorization = "Authorization"
 
 // DefaultCredentials are what is looked for when nothing is configured.
 func DefaultCredentials() Credentials {
 	return Credentials{Bearer: true, Headers: []string{"X-Api-Key"}}
 }
 
-// canonical returns c with header names as net/http spells them.
+// canonical returns c with header names as net/http spells them, ready to find.
 func (c Credentials) canonical() Credentials {
 	c.Headers = slices.Clone(c.Headers)
 	for i, name := range c.Headers {
 		c.Headers[i] = textproto.CanonicalMIMEHeaderKey(name)
+		c.lengths |= lengthBit(c.Headers[i])
+	}
+	if c.Bearer || c.Basic {
+		c.lengths |= lengthBit(authorization)
 	}
 	return c
+}
+
+func lengthBit(name string) uint64 { return 1 << (len(name) % 64) }
+
+// presented is what was found of credentials in a request.
+type presented struct {
+	text  string // the last one
+	count int
+}
+
+func (p *presented) add(text string) {
+	p.text = text
+	p.count++
 }
 
 // find returns the one credential of r, "" if there is none, and how many
 // there are: more than one is refused even if all are equal, because the
 // upstream, or a log, may take another one than we do.
 func (c *Credentials) find(r *http.Request) (text string, count int) {
-	if c.Bearer || c.Basic {
-		for _, value := range r.Header["Authorization"] {
+	var p presented
+	for name, values := range r.Header {
+		if c.lengths&lengthBit(name) != 0 {
+			c.findInHeader(&p, name, values)
+		}
+	}
+	c.findInQuery(&p, r.URL.RawQuery)
+	return p.text, p.count
+}
+
+// findInHeader adds the credentials in one header.
+func (c *Credentials) findInHeader(p *presented, name string, values []string) {
+	if name == authorization && (c.Bearer || c.Basic) {
+		for _, value := range values {
 			if found, ok := c.fromAuthorization(value); ok {
-				text = found
-				count++
+				p.add(found)
 			}
 		}
 	}
-	for _, name := range c.Headers {
-		for _, value := range r.Header[name] {
+	for _, ours := range c.Headers {
+		if name != ours {
+			continue
+		}
+		for _, value := range values {
 			if value != "" {
-				text = value
-				count++
+				p.add(value)
 			}
 		}
 	}
-	if len(c.Queries) == 0 || r.URL.RawQuery == "" {
-		return text, count
+}
+
+// findInQuery adds the credentials in the query of a URL.
+func (c *Credentials) findInQuery(p *presented, query string) {
+	if len(c.Queries) == 0 || query == "" {
+		return
 	}
-	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+	for pair := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(pair, "=")
 		if value == "" || !c.namesQuery(name) {
 			continue
 		}
-		count++
 		// What can't be decoded is no secret, but it is a credential.
-		text = value
 		if decoded, err := url.QueryUnescape(value); err == nil {
-			text = decoded
+			value = decoded
 		}
+		p.add(value)
 	}
-	return text, count
 }
 
 // fromAuthorization returns the secret in the value of an Authorization
@@ -145,7 +183,7 @@ func (c *Credentials) Strip(r *http.Request) {
 }
 
 func (c *Credentials) stripAuthorization(r *http.Request) {
-	values := r.Header["Authorization"]
+	values := r.Header[authorization]
 	if len(values) == 0 || !c.Bearer && !c.Basic {
 		return
 	}
@@ -158,8 +196,8 @@ func (c *Credentials) stripAuthorization(r *http.Request) {
 	}
 	// Most often there is one value, and it is ours.
 	if rest := slices.DeleteFunc(slices.Clone(values), isOurs); len(rest) > 0 {
-		r.Header["Authorization"] = rest
+		r.Header[authorization] = rest
 		return
 	}
-	delete(r.Header, "Authorization")
+	delete(r.Header, authorization)
 }

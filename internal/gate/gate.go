@@ -41,40 +41,54 @@ func (g *Gate) Strip(r *http.Request) { g.auth.Strip(r) }
 // The order is the contract's: what could be misread is refused before
 // anything is decided, cheap checks come before dear ones, and the body is
 // read only for a caller who is known.
-func (g *Gate) Decide(r *http.Request, now time.Time) Decision {
+func (g *Gate) Decide(r *http.Request, now time.Time) (d Decision) {
 	if !route.MethodAllowed(r) {
-		return Decision{Outcome: MethodNotAllowed}
+		d.Outcome = MethodNotAllowed
+		return d
 	}
-	if reason := route.Ambiguous(r); reason != "" {
+	if reason := route.AmbiguousURL(r.URL); reason != "" {
 		return refuse(AmbiguousRequest, reason)
 	}
-	text, count := g.auth.credentials.find(r)
-	if count > 1 {
-		return refuse(AmbiguousRequest, "the request carries more than one credential; send exactly one")
+	// All that the headers say is read in one pass: it costs as much as two or
+	// three look-ups.
+	var headers route.Headers
+	var credential presented
+	places := &g.auth.credentials
+	for name, values := range r.Header {
+		headers.Note(r.Method, name, values)
+		if places.lengths&lengthBit(name) != 0 {
+			places.findInHeader(&credential, name, values)
+		}
 	}
-	upgrade := route.UpgradeOf(r)
+	places.findInQuery(&credential, r.URL.RawQuery)
+	if reason := headers.Fault(); reason != "" {
+		return refuse(AmbiguousRequest, reason)
+	}
+	if credential.count > 1 {
+		return refuse(AmbiguousRequest, severalCredentials)
+	}
+	upgrade := headers.Upgrade(r)
 	match, matched := g.table.Match(r.Method, r.URL.Path, upgrade)
 	if reason := g.ambiguousFor(r, upgrade, &match, matched); reason != "" {
 		return refuse(AmbiguousRequest, reason)
 	}
-	if matched && match.Public {
-		return Decision{Outcome: Allowed, Public: true}
-	}
-	if matched && g.preflight && isPreflight(r) {
-		return Decision{Outcome: Allowed, Public: true}
-	}
-	d := Decision{Outcome: MissingKey}
-	if count == 1 {
-		d = g.auth.judge(r, text, now)
-	}
-	if d.Outcome != Allowed {
+	if matched && (match.Public || g.preflight && isPreflight(r)) {
+		d.Outcome, d.Public = Allowed, true
 		return d
 	}
-	if !matched {
+	if credential.count == 0 {
+		d.Outcome = MissingKey
+		return d
+	}
+	g.auth.judge(&d, r, credential.text, now)
+	switch {
+	case d.Outcome != Allowed:
+	case !matched:
 		d.Outcome = NoSuchAPI
-		return d
+	default:
+		g.judgeAccess(&d, r, &match)
 	}
-	return g.judgeAccess(r, d, &match)
+	return d
 }
 
 // ambiguousFor refuses what only the matched route makes ambiguous.
@@ -102,25 +116,23 @@ func isReadPost(r *http.Request, m *route.Match) bool {
 
 // judgeAccess compares what the request needs with what the key gives. d is
 // the decision on the caller.
-func (g *Gate) judgeAccess(r *http.Request, d Decision, m *route.Match) Decision {
+func (g *Gate) judgeAccess(d *Decision, r *http.Request, m *route.Match) {
 	needs, outcome, reason := g.needs(r, d.Key, m)
-	d = weigh(d, m, needs)
+	d.weigh(m, needs)
 	if outcome != Allowed {
 		d.Outcome, d.Reason = outcome, reason
 	}
-	return d
 }
 
 // weigh fills in what the request needs, and what the key has on what the
 // path is for.
-func weigh(d Decision, m *route.Match, needs permission.Access) Decision {
+func (d *Decision) weigh(m *route.Match, needs permission.Access) {
 	target, has := m.Granted(&d.Key.Permissions)
 	d.API, d.Endpoint = target.API.Name, target.Endpoint
 	d.Needs, d.Has = needs, has
 	if has < needs {
 		d.Outcome = InsufficientAccess
 	}
-	return d
 }
 
 // needs returns the access that r needs, reading its body where that decides.

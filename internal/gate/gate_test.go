@@ -110,6 +110,7 @@ func TestDecisionTable(t *testing.T) {
 		{"ambiguous before 401", "GET", "/rest//x", "", nil, 400, "ambiguous_request", ""},
 		{"two credentials", "GET", "/rest/x", "", append(bearer(all), "X-API-Key", all.Reveal()), 400, "ambiguous_request", ""},
 		{"one credential twice", "GET", "/rest/x", "", []string{"X-API-Key", all.Reveal(), "X-Api-Key", all.Reveal()}, 400, "ambiguous_request", ""},
+		{"a header that overrides the method", "POST", "/rest/x", "", append(bearer(all), "X_HTTP-Method_Override", "DELETE"), 400, "ambiguous_request", ""},
 		{"unreadable body", "POST", "/graphql", `{"query":"mutation{"}`, post(all), 400, "unreadable_body", ""},
 		{"unreadable body of a stranger is not read", "POST", "/graphql", `{`, post(stranger), 401, "unknown_key", `Bearer realm="api", error="invalid_token"`},
 		{"body too large", "POST", "/graphql", `{"query":"{a}","x":"` + strings.Repeat("x", 1<<20) + `"}`, post(all), 413, "body_too_large", ""},

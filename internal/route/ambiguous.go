@@ -2,6 +2,7 @@ package route
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -9,27 +10,34 @@ import (
 
 // Ambiguous returns why the upstream could read a request differently than
 // Match does, in words for the caller; "" if it could not (contract, section
-// 2, "Ambiguous requests"). It judges r.URL, which is what the reverse proxy
-// sends on, and the headers that override the method. It does not allocate
-// unless it refuses.
+// 2, "Ambiguous requests"). It does not allocate unless it refuses.
 func Ambiguous(r *http.Request) string {
-	u := r.URL
+	if reason := AmbiguousURL(r.URL); reason != "" {
+		return reason
+	}
+	h := headersOf(r)
+	return h.Fault()
+}
+
+// AmbiguousURL is Ambiguous of what stands in the request line. It judges the
+// URL, which is what the reverse proxy sends on; Headers judges the rest.
+func AmbiguousURL(u *url.URL) string {
 	switch {
 	case u == nil || u.Opaque != "" || u.Path == "" || u.Path[0] != '/':
 		return "the request target is not a path that begins with /"
-	case u.Fragment != "" || u.RawFragment != "" || strings.Contains(u.RawQuery, "#"):
+	case u.Fragment != "" || u.RawFragment != "" || strings.IndexByte(u.RawQuery, '#') >= 0:
 		return "the request target has a #"
 	}
 	if reason := decodedFault(u.Path); reason != "" {
 		return reason
 	}
+	if u.RawPath == "" {
+		return ""
+	}
 	// Where RawPath does not decode to Path, it is not what is sent (see
 	// url.URL.EscapedPath); it is refused all the same if it has an escape
 	// that means a separator.
-	if reason := escapedFault(u.RawPath); reason != "" {
-		return reason
-	}
-	return overrideFault(r)
+	return escapedFault(u.RawPath)
 }
 
 // escapedFault judges what decoding hides: whether a separator was encoded.

@@ -1,5 +1,10 @@
 package route
 
+import (
+	"cmp"
+	"strings"
+)
+
 // relation is how two patterns stand to each other, as sets of paths.
 type relation uint8
 
@@ -22,6 +27,26 @@ func compareLoosely(p, q *pattern) relation { return relate(p, q, true) }
 func (p *pattern) contains(q *pattern) bool {
 	r := compare(p, q)
 	return r == equal || r == broader
+}
+
+// order puts patterns in the order of a walk: a more specific one before a
+// broader one, whatever else there is in between.
+func order(p, q *pattern) int {
+	for i := range min(len(p.segments), len(q.segments)) {
+		switch {
+		case p.folded[i] == q.folded[i]:
+		case i == p.capture:
+			return 1
+		case i == q.capture:
+			return -1
+		default:
+			return strings.Compare(p.folded[i], q.folded[i])
+		}
+	}
+	if d := len(q.segments) - len(p.segments); d != 0 {
+		return d
+	}
+	return cmp.Compare(p.end, q.end)
 }
 
 // relate folds the relation of each segment, and of the endings, into one.

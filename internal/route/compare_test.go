@@ -222,3 +222,25 @@ func TestPatternsThatCanBe(t *testing.T) {
 		}
 	}
 }
+
+func TestTheOrderPutsTheMoreSpecificFirst(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		parsed := func(label string) *pattern {
+			p, err := parsePattern(Source{Pattern: drawPattern(rt, label)})
+			if err != nil {
+				rt.Fatal(err)
+			}
+			return p
+		}
+		p, q, r := parsed("p"), parsed("q"), parsed("r")
+		if related := compareLoosely(p, q); related == narrower && order(p, q) > 0 || related == broader && order(p, q) < 0 {
+			rt.Fatalf("%s and %s are in the wrong order", p.Pattern, q.Pattern)
+		}
+		if order(p, q) != 0 && (order(p, q) < 0) == (order(q, p) < 0) {
+			rt.Fatalf("%s and %s stand in either order", p.Pattern, q.Pattern)
+		}
+		if order(p, q) <= 0 && order(q, r) <= 0 && order(p, r) > 0 {
+			rt.Fatalf("%s, %s, %s go round", p.Pattern, q.Pattern, r.Pattern)
+		}
+	})
+}

@@ -78,25 +78,25 @@ type candidates struct {
 // public one, would let a caller choose which pattern applies.
 //
 // It does not allocate, and costs a map look-up a segment.
-func (t *Table) Match(method, text string, upgrade Upgrade) (Match, bool) {
-	p := newPath(text)
+func (t *Table) Match(method, text string, upgrade Upgrade) (m Match, matched bool) {
 	if len(text) == 0 || text[0] != '/' {
-		return Match{}, false
+		return m, false
 	}
+	p := newPath(text)
 	var found candidates
 	t.paths.walk(&p, func(l *leaf, exact bool) bool {
 		found.add(&t.claims[l.index], exact)
 		return true
 	})
 	if found.exact == nil || found.full {
-		return Match{}, false
+		return m, false
 	}
-	first, ok := found.exact.target(text)
+	first, ok := found.exact.target(&p)
 	if !ok {
-		return Match{}, false
+		return m, false
 	}
-	m := Match{API: first.API, Endpoint: first.Endpoint}
-	if found.n > 0 && !m.addLoose(&found, text) {
+	m.API, m.Endpoint = first.API, first.Endpoint
+	if found.n > 0 && !m.addLoose(&found, &p) {
 		return Match{}, false
 	}
 	if m.API == nil {
@@ -142,22 +142,22 @@ func (c *candidates) has(found *claim) bool {
 
 // target returns what a claim that matches the path stands for. It reports
 // false where the path's endpoint is none.
-func (c *claim) target(text string) (Target, bool) {
+func (c *claim) target(p *requestPath) (Target, bool) {
 	if c.capture < 0 {
 		return Target{c.api, c.endpoint}, true
 	}
-	id := c.captured(text)
+	id := p.segment(c.capture)
 	return Target{c.api, id}, ValidEndpoint(id)
 }
 
 // addLoose adds the targets of the loosely matching claims. It reports
 // false where they are too many to be judged.
-func (m *Match) addLoose(found *candidates, text string) bool {
+func (m *Match) addLoose(found *candidates, p *requestPath) bool {
 	for _, c := range found.loose[:found.n] {
 		if !c.carvesOut(found.exact) {
 			continue
 		}
-		target, ok := c.target(text)
+		target, ok := c.target(p)
 		if !ok || !m.addTarget(target) {
 			return false
 		}

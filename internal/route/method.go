@@ -35,30 +35,10 @@ const (
 	OtherUpgrade
 )
 
-// UpgradeOf reads the upgrade from a request. An Upgrade header counts even
-// where Connection does not announce it: whether it then takes effect is a
-// matter on which proxies differ. Over HTTP/2 and HTTP/3 an upgrade is an
-// extended CONNECT (RFC 8441, RFC 9220), which Caddy's reverse proxy turns
-// into the HTTP/1.1 form for the upstream.
+// UpgradeOf reads the upgrade from a request: see Headers.Upgrade.
 func UpgradeOf(r *http.Request) Upgrade {
-	values := r.Header["Upgrade"]
-	if r.Method == http.MethodConnect {
-		if len(values) == 0 && opensWebSocket(r) {
-			return WebSocketUpgrade
-		}
-		return OtherUpgrade
-	}
-	pseudo := false
-	if r.ProtoMajor != 1 { // HTTP/1 can't carry a name with a colon
-		_, pseudo = r.Header[":protocol"]
-	}
-	switch {
-	case len(values) == 0 && !pseudo:
-		return NoUpgrade
-	case len(values) == 1 && !pseudo && isWebSocket(values[0]) && r.Method == http.MethodGet:
-		return WebSocketUpgrade
-	}
-	return OtherUpgrade
+	h := headersOf(r)
+	return h.Upgrade(r)
 }
 
 // isWebSocket compares in ASCII only: EqualFold alone would take a long s.
@@ -66,23 +46,15 @@ func isWebSocket(protocol string) bool {
 	return len(protocol) == len("websocket") && strings.EqualFold(protocol, "websocket")
 }
 
-// opensWebSocket reports whether a CONNECT is one that Caddy's reverse proxy
-// takes for a WebSocket.
-func opensWebSocket(r *http.Request) bool {
-	protocol := r.Header[":protocol"]
-	return r.ProtoMajor == 2 && len(protocol) == 1 && protocol[0] == "websocket" ||
-		r.ProtoMajor == 3 && r.Proto == "websocket" && len(protocol) <= 1
-}
-
 // MethodAllowed reports whether the method may be used at all: TRACE and
 // CONNECT may not, in any letter case, except a CONNECT that opens a
 // WebSocket over HTTP/2 or HTTP/3, which is an upgrade under another name.
 func MethodAllowed(r *http.Request) bool {
-	switch {
-	case strings.EqualFold(r.Method, http.MethodTrace):
-		return false
-	case strings.EqualFold(r.Method, http.MethodConnect):
-		return UpgradeOf(r) == WebSocketUpgrade
+	switch len(r.Method) {
+	case len(http.MethodTrace):
+		return !strings.EqualFold(r.Method, http.MethodTrace)
+	case len(http.MethodConnect):
+		return !strings.EqualFold(r.Method, http.MethodConnect) || UpgradeOf(r) == WebSocketUpgrade
 	}
 	return true
 }

@@ -15,34 +15,9 @@ import (
 // another method than its own.
 var overrideHeaders = [...]string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"}
 
-// overrideFault refuses a header that overrides the method: CGI and its heirs
-// read _ and - alike, so both spellings are one header.
-func overrideFault(r *http.Request) string {
-	var seen [len(overrideHeaders)]int
-	for name, values := range r.Header {
-		i := overrideHeader(name)
-		if i < 0 {
-			continue
-		}
-		seen[i] += len(values)
-		if seen[i] > 1 {
-			return "the header " + overrideHeaders[i] + " is there more than once"
-		}
-		for _, v := range values {
-			if v != r.Method {
-				return "the header " + overrideHeaders[i] + " differs from the method"
-			}
-		}
-	}
-	return ""
-}
-
-// overrideHeader returns which of the headers a name is, or -1.
+// overrideHeader returns which of the headers a name is, or -1. CGI and its
+// heirs read _ and - alike, so both spellings are one header.
 func overrideHeader(name string) int {
-	// Two comparisons spare the loop for every ordinary header.
-	if len(name) < len("X-HTTP-Method") || name[0]|0x20 != 'x' {
-		return -1
-	}
 	for i, header := range overrideHeaders {
 		if sameHeader(name, header) {
 			return i

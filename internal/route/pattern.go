@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -135,16 +136,22 @@ func (p *pattern) matchesCase(path string) bool {
 	return true
 }
 
-// captured returns the segment of a matching path that p captures, or "".
-func (p *pattern) captured(path string) string {
-	if p.capture < 0 {
-		return ""
+// fits reports whether p matches path loosely, and whether as it stands. It
+// is for plain paths, which folding leaves alone.
+func (p *pattern) fits(path *requestPath) (loosely, exactly bool) {
+	more := path.segments - len(p.folded)
+	if more < 0 || more > 0 && p.end != endsAny {
+		return false, false
 	}
-	for range p.capture {
-		_, path = cutSegment(path)
+	// From the end, as what lies within one API begins alike.
+	for i, literal := range slices.Backward(p.folded) {
+		segment := path.segment(i)
+		if i == p.capture && segment == "" || i != p.capture && segment != literal {
+			return false, false
+		}
 	}
-	segment, _ := cutSegment(path)
-	return segment
+	slash := more > 0 || path.slash // after the last segment of p
+	return true, slash == (p.end != endsBare) && (p.plain || p.matchesCase(path.text))
 }
 
 // cutSegment returns the first segment of a path, and the path after it:

@@ -180,7 +180,8 @@ func TestRulesEqualTheSlowReference(t *testing.T) {
 	methods := rapid.SampledFrom([]string{"GET", "HEAD", "POST", "OPTIONS", MethodWebSocket})
 	rapid.Check(t, func(rt *rapid.T) {
 		a := API{Name: "a", Paths: sources("/*")}
-		for range rapid.IntRange(1, 6).Draw(rt, "rules") {
+		// Up to fewRules are tried one by one, more are walked.
+		for range rapid.IntRange(1, fewRules+4).Draw(rt, "rules") {
 			a.Rules = append(a.Rules, Rule{
 				Access:   rapid.SampledFrom([]permission.Access{permission.Read, permission.Write}).Draw(rt, "access"),
 				Methods:  rapid.SliceOfNDistinct(methods, 0, 2, rapid.ID).Draw(rt, "methods"),
@@ -204,6 +205,38 @@ func TestRulesEqualTheSlowReference(t *testing.T) {
 	})
 }
 
+// Empty segments are refused before anybody asks, but here both must agree on
+// them as well.
+func TestRulesTriedOneByOneMatchAsInAWalk(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var set ruleSet
+		for i := range rapid.IntRange(1, fewRules).Draw(rt, "rules") {
+			p, err := parsePattern(Source{Pattern: drawPattern(rt, "rule")})
+			if err != nil {
+				rt.Fatal(err)
+			}
+			set.patterns.insert(p, i)
+			set.list = append(set.list, leaf{p, i})
+		}
+		segment := rapid.SampledFrom([]string{"a", "b", "ab", "z", ""})
+		for range 20 {
+			p := newPath("/" + strings.Join(rapid.SliceOfN(segment, 0, 5).Draw(rt, "path"), "/"))
+			walked, tried := map[int]bool{}, map[int]bool{}
+			set.patterns.walk(&p, func(l *leaf, exact bool) bool {
+				walked[l.index] = exact
+				return true
+			})
+			set.each(&p, func(l *leaf, exact bool) bool {
+				tried[l.index] = exact
+				return true
+			})
+			if diff := cmp.Diff(walked, tried); diff != "" {
+				rt.Fatalf("%s (-walked +tried):\n%s", p.text, diff)
+			}
+		}
+	})
+}
+
 func TestRulesBeyondWhatIsRememberedAreStillStrict(t *testing.T) {
 	// A read rule for every place that a capture can take: ten that match and
 	// of which none is more specific than another.
@@ -222,5 +255,50 @@ func TestRulesBeyondWhatIsRememberedAreStillStrict(t *testing.T) {
 	table = mustCompile(t, Config{APIs: []API{a}})
 	if m, _ := table.Match("POST", path+"/", NoUpgrade); m.Access != permission.Write {
 		t.Errorf("and a write rule that alone matches: %s", m.Access)
+	}
+}
+
+func TestDeepAndLongPathsAreCutLikeShortOnes(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		segment := rapid.SampledFrom([]string{"a", "é", "A", strings.Repeat("b", 300), strings.Repeat("c", 40_000)})
+		segments := rapid.SliceOfN(segment, 0, 40).Draw(rt, "segments")
+		text := "/" + strings.Join(segments, "/")
+		if rapid.Bool().Draw(rt, "slash") && text != "/" {
+			text += "/"
+		}
+		p := newPath(text)
+		if p.segments != len(segments) || p.plain != plain(text) || p.slash != strings.HasSuffix(text, "/") {
+			rt.Fatalf("%d segments, want %d; plain %t, slash %t", p.segments, len(segments), p.plain, p.slash)
+		}
+		start := 0
+		for i, want := range segments {
+			end := p.end(i, start)
+			if got := p.segment(i); got != want || p.bare[start+1:end] != want {
+				rt.Fatalf("segment %d is %.10q and %.10q, want %.10q", i, got, p.bare[start+1:end], want)
+			}
+			start = end
+		}
+		if got := p.segment(len(segments)); got != "" || start != len(p.bare) {
+			rt.Fatalf("after the last segment there is %.10q", got)
+		}
+	})
+}
+
+// Twenty segments are more than are noted.
+func TestADeepCaptureAndARuleOnItAreFound(t *testing.T) {
+	deep := strings.Repeat("/x", 20)
+	table := mustCompile(t, Config{APIs: []API{{
+		Name: "a", Paths: sources(deep + "/{endpoint}/*"), Rules: rules("read POST "+deep+"/{endpoint}/status", "write GET "+deep+"/{endpoint}/purge"),
+	}}})
+	for _, c := range []struct{ method, path, want string }{
+		{"POST", deep + "/abc/status", "a/abc read"},
+		{"POST", deep + "/abc/status/", "a/abc write"},
+		{"GET", deep + "/abc/PURGE/", "a/abc write"},
+		{"GET", deep + "/abc/x", "a/abc read"},
+		{"GET", deep + "/abc", "none"},
+	} {
+		if got := show(table.Match(c.method, c.path, NoUpgrade)); got != c.want {
+			t.Errorf("%s %s: %s, want %s", c.method, c.path, got, c.want)
+		}
 	}
 }

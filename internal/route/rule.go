@@ -14,10 +14,15 @@ import (
 type ruleSet struct {
 	rules    []compiledRule
 	patterns node
+	// list has the same patterns in the order of a walk, up to fewRules: so
+	// few are tried faster one by one.
+	list []leaf
 	// kinds are the rules without their patterns, each once: most requests
 	// have a method that no rule is for, and need no walk.
 	kinds []compiledRule
 }
+
+const fewRules = 8
 
 type compiledRule struct {
 	access  permission.Access
@@ -46,6 +51,7 @@ func (b *builder) rules(api *API, what string, claims []claim) {
 			b.rulePattern(api, what, r, s, claims)
 		}
 	}
+	slices.SortStableFunc(api.rules.list, func(a, b leaf) int { return order(a.pattern, b.pattern) })
 }
 
 // readRule refuses rules that grant, in APIs where something else decides what
@@ -70,6 +76,7 @@ func (b *builder) rulePattern(api *API, what string, r Rule, s Source, claims []
 	}
 	set := &api.rules
 	set.patterns.insert(p, len(set.rules))
+	set.list = append(set.list, leaf{p, len(set.rules)})
 	kind := compiledRule{r.Access, r.Methods}
 	set.rules = append(set.rules, kind)
 	if !slices.ContainsFunc(set.kinds, func(k compiledRule) bool { return k.access == kind.access && slices.Equal(k.methods, kind.methods) }) {
@@ -138,28 +145,54 @@ func (s *ruleSet) access(method string, p *requestPath, upgrade Upgrade) permiss
 // a rule that is neither more nor less specific.
 func (s *ruleSet) judge(method string, p *requestPath, granted, mustName bool) permission.Access {
 	if s.couldChange(method, granted) {
-		var reads readRules
-		s.patterns.walk(p, func(l *leaf, exact bool) bool {
-			rule := &s.rules[l.index]
-			if !rule.names(method) {
-				return true
-			}
-			if rule.access == permission.Write {
-				granted = reads.override(l.pattern)
-				return granted
-			}
-			// A rule that grants matches exactly.
-			if exact && (len(rule.methods) > 0 || !mustName) {
-				granted = true
-				reads.add(l.pattern)
-			}
-			return true
-		})
+		h := hearing{method: method, granted: granted, mustName: mustName}
+		s.each(p, func(l *leaf, exact bool) bool { return h.hear(&s.rules[l.index], l.pattern, exact) })
+		granted = h.granted
 	}
 	if granted {
 		return permission.Read
 	}
 	return permission.Write
+}
+
+// each calls visit with every rule that matches p loosely, as a walk does.
+func (s *ruleSet) each(p *requestPath, visit func(l *leaf, exact bool) bool) {
+	if !p.plain || len(s.list) > fewRules {
+		s.patterns.walk(p, visit)
+		return
+	}
+	for i := range s.list {
+		l := &s.list[i]
+		if loosely, exactly := l.fits(p); loosely && !visit(l, exactly) {
+			return
+		}
+	}
+}
+
+// hearing is of the rules that match, a more specific one before a broader one.
+type hearing struct {
+	method   string
+	granted  bool
+	mustName bool // a rule for all methods does not grant
+	reads    readRules
+}
+
+// hear takes a matching rule up; it returns false when no other can change
+// what is granted.
+func (h *hearing) hear(rule *compiledRule, p *pattern, exact bool) bool {
+	if !rule.names(h.method) {
+		return true
+	}
+	if rule.access == permission.Write {
+		h.granted = h.reads.override(p)
+		return h.granted
+	}
+	// A rule that grants matches exactly.
+	if exact && (len(rule.methods) > 0 || !h.mustName) {
+		h.granted = true
+		h.reads.add(p)
+	}
+	return true
 }
 
 // couldChange reports whether a rule for the method says otherwise than the

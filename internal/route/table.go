@@ -44,6 +44,9 @@ func ValidAPIName(name string) bool {
 // ValidEndpoint reports whether id is one that an endpoint can have: 1 to 128
 // characters of valid UTF-8, no slash, no control characters.
 func ValidEndpoint(id string) bool {
+	if ordinary(id) {
+		return id != "" && len(id) <= maxEndpoint
+	}
 	characters := 0
 	for i, r := range id {
 		if r == '/' || unicode.IsControl(r) {
@@ -57,6 +60,16 @@ func ValidEndpoint(id string) bool {
 		characters++
 	}
 	return characters >= 1 && characters <= maxEndpoint
+}
+
+// ordinary reports whether s has harmless characters only.
+func ordinary(s string) bool {
+	for i := range len(s) {
+		if !harmless[s[i]] {
+			return false
+		}
+	}
+	return true
 }
 
 // Compile builds the table of a handler. The error joins a *Fault for every

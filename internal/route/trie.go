@@ -25,6 +25,8 @@ type child struct {
 
 const fewChildren = 8
 
+func (c *children) none() bool { return c.few == nil && c.many == nil }
+
 func (c *children) get(literal string) *node {
 	if c.many != nil {
 		return c.many[literal]
@@ -93,40 +95,28 @@ func (n *node) grow(literal string, capture bool) *node {
 	return next
 }
 
-// requestPath is a request's path, prepared for walks.
-type requestPath struct {
-	text  string
-	bare  string // text without one trailing slash
-	slash bool   // whether there was one
-	plain bool   // whether folding leaves it alone
-}
-
-func newPath(text string) requestPath {
-	p := requestPath{text: text, bare: text, plain: plain(text)}
-	if text != "" && text[len(text)-1] == '/' {
-		p.bare, p.slash = text[:len(text)-1], true
-	}
-	return p
-}
-
 // walk calls visit with every pattern that matches p loosely: in any letter
 // case, and with a trailing slash more or less. exact says whether it matches
 // as it stands. A more specific pattern comes before a broader one. The walk
 // ends when visit returns false.
 func (n *node) walk(p *requestPath, visit func(l *leaf, exact bool) bool) {
-	n.step(p, p.bare, visit)
+	n.step(p, 0, 0, visit)
 }
 
-func (n *node) step(p *requestPath, rest string, visit func(*leaf, bool) bool) bool {
-	if rest == "" {
+// step goes on from the slash at start, which begins the path's depth-th segment.
+func (n *node) step(p *requestPath, depth, start int, visit func(*leaf, bool) bool) bool {
+	if start == len(p.bare) {
 		return n.visit(p, endsBare, !p.slash, visit) && n.visit(p, endsSlash, p.slash, visit) && n.visit(p, endsAny, p.slash, visit)
 	}
-	segment, next := cutSegment(rest)
-	if child := n.literal(segment, p.plain); child != nil && !child.step(p, next, visit) {
-		return false
-	}
-	if n.capture != nil && segment != "" && !n.capture.step(p, next, visit) {
-		return false
+	if n.capture != nil || !n.literals.none() {
+		end := p.end(depth, start)
+		segment := p.bare[start+1 : end]
+		if child := n.literal(segment, p.plain); child != nil && !child.step(p, depth+1, end, visit) {
+			return false
+		}
+		if n.capture != nil && segment != "" && !n.capture.step(p, depth+1, end, visit) {
+			return false
+		}
 	}
 	return n.visit(p, endsAny, true, visit)
 }
