@@ -40,15 +40,29 @@ func OpenGateway(ctx context.Context, file, adapter string) (*Gateway, error) {
 	if err := json.Unmarshal(text, &root); err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
-	if err := root.Apps.Keys.Validate(); err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
-	}
-	address, err := adminAddress(root.Apps.HTTP)
+	g, err := newGateway(&root.Apps.Keys)
 	if err != nil {
+		return nil, err
+	}
+	if g.address, err = adminAddress(root.Apps.HTTP); err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
-	g := &Gateway{address: address, settings: root.Apps.Keys.Settings(caddy.AppDataDir())}
+	g.store, err = openStore(ctx, g.settings.Store, keys.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// newGateway fills in what a configuration of the app comes to; no store is
+// opened yet.
+func newGateway(app *config.App) (*Gateway, error) {
+	if err := app.Validate(); err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	g := &Gateway{settings: app.Settings(caddy.AppDataDir())}
 	repl := caddy.NewReplacer()
+	var err error
 	if g.settings.Store, err = expandStore(g.settings.Store, repl); err != nil {
 		return nil, err
 	}
@@ -56,10 +70,6 @@ func OpenGateway(ctx context.Context, file, adapter string) (*Gateway, error) {
 	// read here is one that can't be compared with, and no more.
 	if g.settings.AdminKey, err = expandAdminKey(g.settings.AdminKey, repl); err != nil {
 		g.settings.AdminKey = ""
-	}
-	g.store, err = openStore(ctx, g.settings.Store, keys.Options{})
-	if err != nil {
-		return nil, err
 	}
 	return g, nil
 }

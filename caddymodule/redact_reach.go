@@ -123,6 +123,7 @@ func (r *redactor) wrapLogger(object any, name string) bool {
 }
 
 func warnUnredacted(log *zap.Logger, what string) {
+	unredacted.Add(1)
 	log.Warn("can't keep API keys out of the log with this version of Caddy: "+what+" was not found; "+
 		"configure the filter encoder for every log: request>headers>X-Api-Key delete, "+
 		"and request>uri query { replace NAME REDACTED } for keys in the URL",

@@ -19,7 +19,7 @@ func main() {
 		caddy.CustomBinaryName = "keywarden"
 	}
 	pace.Keep()
-	cli.Register(cli.Options{OpenGateway: openGateway, CopyStore: copyStore})
+	cli.Register(cli.Options{OpenGateway: openGateway, CopyStore: copyStore, Examine: examine})
 	caddycmd.Main()
 }
 
@@ -30,6 +30,15 @@ func openGateway(ctx context.Context, file, adapter string) (cli.Gateway, error)
 		return nil, err
 	}
 	return g, nil
+}
+
+func examine(ctx context.Context, file, adapter string) ([]cli.Finding, error) {
+	findings, err := caddymodule.Examine(ctx, file, adapter)
+	told := make([]cli.Finding, 0, len(findings))
+	for _, f := range findings {
+		told = append(told, cli.Finding{Severity: string(f.Severity), About: f.About, Text: f.Text, Mend: f.Mend})
+	}
+	return told, err
 }
 
 func copyStore(ctx context.Context, from, to string, report cli.CopyReport) error {

@@ -30,6 +30,8 @@ type Options struct {
 	// OpenGateway opens the gateway of a configuration file, read by the
 	// named config adapter; "" chooses by the file's name, as Caddy does.
 	OpenGateway func(ctx context.Context, configFile, adapter string) (Gateway, error)
+	// Examine looks at a configuration file and at what it leads to.
+	Examine func(ctx context.Context, configFile, adapter string) ([]Finding, error)
 	// CopyStore copies one store into another; each is named by one text.
 	CopyStore func(ctx context.Context, from, to string, report CopyReport) error
 	Getenv    func(string) string    // nil: os.Getenv
@@ -78,6 +80,7 @@ func (p *program) commands() []command {
 	return []command{
 		{"keys", "", "Creates, lists, edits and deletes API keys", keysLong, p.keys},
 		{"store", "", "Copies keys from one store into another", storeLong, p.store},
+		{"doctor", "[--config FILE]", "Looks for what is wrong with a gateway, and says what to do", doctorLong, p.doctor},
 		{"login", "[URL]", "Saves an admin key for the keys commands", loginLong, p.login},
 		{"logout", "", "Forgets the saved admin key", logoutLong, p.logout},
 	}
