@@ -61,7 +61,7 @@ func (v *visit) listAudit() error {
 
 func (v *visit) auditRow(entry admin.AuditEntry, names map[string]string) auditRow {
 	row := auditRow{
-		AuditEntry: entry, When: momentOf(&entry.At, v.now), Actor: entry.Actor, ActorName: v.nameOf(entry.Actor, names),
+		AuditEntry: entry, When: past(&entry.At, v.now), Actor: entry.Actor, ActorName: v.nameOf(entry.Actor, names),
 		ActorLink: link("audit", url.Values{"actor": {entry.Actor}}), Action: actionWords(entry.Action),
 	}
 	if entry.IP != nil {

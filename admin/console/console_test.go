@@ -34,6 +34,17 @@ func TestTimesInWords(t *testing.T) {
 	}
 }
 
+func TestWhatHappenedIsNotInTheFuture(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	ahead, before := now.Add(time.Second), now.Add(-time.Hour)
+	if got := past(&ahead, now); got.Words != "just now" || got.Exact != "2026-01-02 03:04:06 UTC" {
+		t.Errorf("a second ahead is %+v", got)
+	}
+	if past(&before, now).Words != "1 hour ago" || past(nil, now) != (moment{}) {
+		t.Error("other times are told in another way")
+	}
+}
+
 func TestCompressionIsForWhoAsksForIt(t *testing.T) {
 	for header, want := range map[string]bool{
 		"": false, "gzip": true, "GZIP": true, "br, gzip;q=0.5": true, "gzip;q=0": false, "gzip; q=0.0": false, "x-gzip": false, "identity": false, "gzip;x": true,

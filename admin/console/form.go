@@ -98,7 +98,7 @@ func formOf(key *admin.Key, etag string, apis []admin.API, now time.Time) *keyFo
 	f := &keyForm{
 		ID: key.ID, ETag: etag, Prefix: key.Prefix, Name: key.Name, Owner: key.Owner,
 		Mode: key.Permissions.Mode, Admin: key.Admin, Expiry: "never",
-		Used: momentOf(key.LastUsedAt, now),
+		Used: past(key.LastUsedAt, now),
 	}
 	if key.ExpiresAt != nil {
 		f.Expiry, f.Keeps = "keep", momentOf(key.ExpiresAt, now)

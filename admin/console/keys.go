@@ -48,7 +48,7 @@ type keyRow struct {
 func (v *visit) row(key *admin.Key) keyRow {
 	row := keyRow{
 		Key: *key, Access: accessWords(key.Permissions), Detail: accessDetail(key.Permissions),
-		Expires: momentOf(key.ExpiresAt, v.now), Used: momentOf(key.LastUsedAt, v.now), Created: momentOf(&key.CreatedAt, v.now),
+		Expires: momentOf(key.ExpiresAt, v.now), Used: past(key.LastUsedAt, v.now), Created: past(&key.CreatedAt, v.now),
 		ReadOnly: !v.mayChange(), Mine: key.ID == v.me.ID,
 		Invisible: invisible(key.Name) || invisible(key.Owner),
 		OwnerLink: link("./", url.Values{"owner": {key.Owner}}), HistoryLink: link("audit", url.Values{"key": {key.ID}}),

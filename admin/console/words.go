@@ -24,6 +24,15 @@ func momentOf(t *time.Time, now time.Time) moment {
 	return moment{Words: ago(now.Sub(*t)), Exact: t.UTC().Format("2006-01-02 15:04:05 UTC"), ISO: t.UTC().Format(time.RFC3339)}
 }
 
+// past is the moment of something that has happened. Clocks differ, and the
+// answer began before what it tells of: the future is not meant.
+func past(t *time.Time, now time.Time) moment {
+	if t != nil && t.After(now) {
+		now = *t
+	}
+	return momentOf(t, now)
+}
+
 // ago says how long something is past, or ahead where d is negative.
 func ago(d time.Duration) string {
 	if d >= 0 {
