@@ -2,6 +2,8 @@ package consoletest
 
 import (
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,71 +31,137 @@ var hostile = []string{
 	"-rf --all $(reboot) `reboot` '; reboot #",
 }
 
-func TestHostileNamesAreShownAsText(t *testing.T) {
-	g := start(t)
-	ids := map[string]e2e.Key{}
-	for _, name := range hostile {
-		ids[name] = g.Create(map[string]any{"name": name, "owner": name})
-		if answer := g.Admin("PUT", "/v1/apis/serverless/endpoints/e"+fmt.Sprint(len(ids)), map[string]any{"title": name}); answer.Status != 200 {
+// hostileKeys makes a key and an endpoint of each name.
+func hostileKeys(t *testing.T, g *e2e.Gateway) map[string]e2e.Key {
+	t.Helper()
+	made := map[string]e2e.Key{}
+	for i, name := range hostile {
+		made[name] = g.Create(map[string]any{"name": name, "owner": name})
+		if answer := g.Admin("PUT", fmt.Sprintf("/v1/apis/serverless/endpoints/e%d", i), map[string]any{"title": name}); answer.Status != 200 {
 			t.Fatal(answer)
 		}
 	}
+	return made
+}
+
+// unhurt fails if a name did something, or became an element.
+func (b *tab) unhurt(where string) {
+	b.t.Helper()
+	if b.evaluate("window.hurt ?? 0") != float64(0) {
+		b.t.Fatalf("%s: a name was run", where)
+	}
+	if got := b.evaluate(`document.querySelectorAll("main :is(script, img, hx-partial, textarea), #dialog :is(script, img, hx-partial, textarea), [onmouseover], [onload], [hx-trigger=load]").length`); got != float64(0) {
+		b.t.Errorf("%s: a name became %v elements", where, got)
+	}
+}
+
+// shows fails unless each name is the text of one of the elements.
+func (b *tab) shows(where, selector string) {
+	b.t.Helper()
+	texts, _ := b.evaluate(fmt.Sprintf("[...document.querySelectorAll(%q)].map(e => e.textContent)", selector)).([]any)
+	for _, name := range hostile {
+		if !slices.Contains(texts, any(name)) {
+			b.t.Errorf("%s: does not show %q as it is", where, name)
+		}
+	}
+}
+
+func TestHostileNamesAreShownAsText(t *testing.T) {
+	g := start(t)
+	made := hostileKeys(t, g)
 	b := as(t, g.AdminURL, g.AdminKey)
-	unhurt := func(where string) {
-		t.Helper()
-		if b.evaluate("window.hurt ?? 0") != float64(0) {
-			t.Fatalf("%s: a name was run", where)
-		}
-		if got := b.evaluate(`document.querySelectorAll("main :is(script, img, hx-partial, textarea), #dialog :is(script, img, hx-partial, textarea), [onmouseover], [onload], [hx-trigger=load]").length`); got != float64(0) {
-			t.Errorf("%s: a name became %v elements", where, got)
-		}
-	}
-	shown := func(where, selector string) {
-		t.Helper()
-		for _, name := range hostile {
-			if b.evaluate(fmt.Sprintf("[...document.querySelectorAll(%q)].some(e => e.textContent === %q)", selector, name)) != true {
-				t.Errorf("%s: does not show %q as it is", where, name)
-			}
-		}
-	}
-	shown("the list", "tbody th bdi")
-	shown("the list's owners", "td.owner bdi")
-	unhurt("the list")
+	b.shows("the list", "tbody th bdi")
+	b.shows("the list's owners", "td.owner bdi")
+	b.unhurt("the list")
 	b.state("hostile-keys")
 	for i, name := range hostile {
-		for _, dialog := range []string{"edit", "switch", "rotate", "delete"} {
-			b.click("#" + dialog + "-" + ids[name].ID)
+		for _, dialog := range []string{"edit", []string{"switch", "rotate", "delete"}[i%3]} {
+			b.click("#" + dialog + "-" + made[name].ID)
 			b.has("dialog[open]")
-			unhurt(dialog)
-			if dialog == "edit" && b.evaluate("document.querySelector('#f-name').value") != name {
-				t.Errorf("editing %q begins with %v", name, b.evaluate("document.querySelector('#f-name').value"))
+			b.unhurt(dialog)
+			if dialog == "edit" {
+				if got := b.evaluate("document.querySelector('#f-name').value"); got != name {
+					t.Errorf("editing %q begins with %v", name, got)
+				}
+			} else if got := b.evaluate("document.querySelector('dialog h2 bdi').textContent"); got != name {
+				t.Errorf("%s asks about %v, not %q", dialog, got, name)
 			}
-			if i == 9 {
+			if i == 9 || i == 11 { // the longest
 				b.state("hostile-" + dialog)
 			}
 			b.click("dialog [data-close]")
 			b.lacks("dialog")
 		}
 	}
+}
+
+func TestHostileNamesOnTheOtherPages(t *testing.T) {
+	g := start(t)
+	made := hostileKeys(t, g)
+	b := as(t, g.AdminURL, g.AdminKey)
 	b.visit("/audit")
-	b.has("#audit")
-	shown("the audit", "td.owner bdi")
-	unhurt("the audit")
+	b.shows("the audit", "td.owner bdi")
+	b.unhurt("the audit")
 	b.state("hostile-audit")
 	b.visit("/apis")
-	shown("the APIs", "td bdi")
-	unhurt("the APIs")
+	b.shows("the APIs", "td bdi")
+	b.unhurt("the APIs")
 	b.state("hostile-apis")
+	b.visit("/try")
+	for _, name := range hostile {
+		b.enter("#t-key", made[name].Prefix)
+		b.enter("#t-path", "/rest/users")
+		b.click("#try button.primary")
+		b.until(fmt.Sprintf("document.querySelector('.verdict bdi')?.textContent === %q", name))
+		b.unhurt("a decision")
+	}
+	b.state("hostile-try")
 	b.visit("/")
 	b.click("#create")
 	b.check("mode", "restricted")
 	b.check("api:serverless", "restricted")
-	shown("the form", ".endpoint bdi")
-	unhurt("the form")
+	b.shows("the form", ".endpoint bdi")
+	b.unhurt("the form")
 	b.enter("#f-name", hostile[0])
+	b.click("dialog details summary")
+	b.click("dialog details button")
+	b.sees(hostile[0])
+	b.unhurt("the command")
 	b.click("dialog button.primary")
 	b.has("#secret")
-	unhurt("the secret's panel")
+	b.unhurt("the secret's panel")
 	b.state("hostile-shown")
 	b.click("[data-saved]")
+}
+
+// What comes back out of an address or a field is no better than a name.
+func TestHostileTextsOfAddressesAndFields(t *testing.T) {
+	g := start(t)
+	key := g.Create(map[string]any{"name": "ci"})
+	b := as(t, g.AdminURL, g.AdminKey)
+	for _, text := range hostile {
+		for _, page := range []string{"/?q=X&owner=X", "/?api=X&sort=X&status=X", "/audit?key=X&actor=X", "/try?key=X", "/delete?id=X"} {
+			b.visit(strings.ReplaceAll(page, "X", url.QueryEscape(text)))
+			b.unhurt(page)
+		}
+	}
+	b.visit("/")
+	b.click("#edit-" + key.ID)
+	b.enter("#f-owner", hostile[1])
+	g.Patch(key.ID, map[string]any{"name": hostile[0]})
+	b.click("dialog button.primary")
+	b.sees("Somebody changed this key")
+	b.sees(hostile[1])
+	b.unhurt("a conflict")
+}
+
+func TestHostileNameOfWhoIsSignedIn(t *testing.T) {
+	g := start(t)
+	for _, name := range hostile[:3] {
+		b := as(t, g.AdminURL, g.Create(map[string]any{"name": name, "admin": "write"}).Secret)
+		if got := b.evaluate("document.querySelector('.me bdi').textContent"); got != name {
+			t.Errorf("%q is said to be %v", name, got)
+		}
+		b.unhurt("the bar")
+	}
 }

@@ -3,6 +3,9 @@ package consoletest
 import (
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // tabTo presses Tab until the focus is where expected.
@@ -15,6 +18,18 @@ func (b *tab) tabTo(what string) {
 		b.press("\t")
 	}
 	b.t.Fatalf("Tab never reaches %q; the focus is on %s", what, b.focused())
+}
+
+// tabBackTo presses Shift and Tab until the focus is where expected.
+func (b *tab) tabBackTo(what string) {
+	b.t.Helper()
+	for range 60 {
+		if strings.Contains(b.focused(), what) && b.evaluate("document.activeElement.type") == "radio" {
+			return
+		}
+		b.do(chromedp.KeyEvent("\t", chromedp.KeyModifiers(chromedp.ModifierShift)))
+	}
+	b.t.Fatalf("Shift and Tab never reach %q; the focus is on %s", what, b.focused())
 }
 
 func TestEverythingByKeyboard(t *testing.T) {
@@ -46,6 +61,84 @@ func TestEverythingByKeyboard(t *testing.T) {
 	b.seesNot("typed")
 	if got := b.focused(); strings.HasPrefix(got, "BODY") {
 		t.Error("the focus is lost")
+	}
+}
+
+func TestEditingAndRotatingByKeyboard(t *testing.T) {
+	g := start(t)
+	key := g.Create(map[string]any{"name": "ci"})
+	b := as(t, g.AdminURL, g.AdminKey)
+	b.tabTo("BUTTON#edit-" + key.ID)
+	b.press("\r")
+	b.has("dialog[open]")
+	b.focusOn("INPUT#f-name")
+	b.press(kb.End + "-2")
+	b.tabTo("SELECT#f-admin") // past the owner, the cards, the expiry
+	b.tabBackTo("INPUT#")
+	b.until(`document.activeElement.name === "mode"`)
+	b.press(kb.ArrowDown + kb.ArrowDown) // from All to Read Only
+	b.until(`document.querySelector("[name=mode]:checked").value === "read_only"`)
+	b.press("\r")
+	b.lacks("dialog")
+	b.focusOn("BUTTON#edit-" + key.ID)
+	changed := g.Admin("GET", "/v1/keys/"+key.ID, nil)
+	if changed.Text("name") != "ci-2" || changed.Text("permissions.mode") != "read_only" {
+		t.Errorf("the key is %s", changed)
+	}
+
+	b.press("\t")
+	b.focusOn("BUTTON#rotate-" + key.ID)
+	b.press(" ")
+	b.has("dialog[open]")
+	b.focusOn("SELECT#f-grace")
+	b.press("7") // typing finds the option
+	b.until(`document.querySelector("#f-grace").value === "7d"`)
+	b.tabTo("BUTTON# Rotate")
+	b.press("\r")
+	b.has("#secret")
+	b.focusOn("SECTION#secret")
+	b.tabTo("BUTTON# I have saved it")
+	b.press("\r")
+	b.lacks("#secret")
+	b.focusOn("H1#")
+}
+
+func TestDialogsKeepTheFocusAndGiveItBack(t *testing.T) {
+	g := start(t)
+	key := g.Create(map[string]any{"name": "ci"})
+	b := as(t, g.AdminURL, g.AdminKey)
+	for _, opener := range []string{"#create", "#edit-" + key.ID, "#switch-" + key.ID, "#rotate-" + key.ID, "#delete-" + key.ID} {
+		b.on(opener, "e.focus()")
+		b.press("\r")
+		b.has("dialog[open]")
+		for range 40 { // around the dialog at least once, and never behind it
+			b.press("\t")
+			b.until(`document.activeElement === document.body || document.activeElement.closest("dialog")`)
+		}
+		b.press("\x1b")
+		b.lacks("dialog")
+		b.focusOn("BUTTON" + opener)
+	}
+}
+
+func TestNothingMovesForWhoWantsItStill(t *testing.T) {
+	g := start(t)
+	b := as(t, g.AdminURL, g.AdminKey)
+	moving := func() any {
+		b.on("#create", "e.click()")
+		b.has("dialog[open]")
+		n := b.evaluate(`[...document.querySelectorAll("*")].flatMap(e => [null, "::before", "::after", "::backdrop"].map(p => getComputedStyle(e, p)))
+			.filter(s => [...s.transitionDuration.split(","), ...s.animationDuration.split(",")].some(d => parseFloat(d) > 0) && s.transitionProperty !== "none").length`)
+		b.press("\x1b")
+		b.lacks("dialog")
+		return n
+	}
+	if got := moving(); got != float64(0) {
+		t.Errorf("%v parts of the page move", got)
+	}
+	b.media("light", "no-preference")
+	if moving() == float64(0) {
+		t.Error("nothing moves for anybody, so this test sees nothing")
 	}
 }
 

@@ -11,14 +11,14 @@ import (
 	"github.com/caddy-keywarden/keywarden/internal/e2e"
 )
 
-// admin creates an admin key and returns it.
-func admin(g *e2e.Gateway, access string) e2e.Key {
+// adminKey creates an admin key and returns it.
+func adminKey(g *e2e.Gateway, access string) e2e.Key {
 	return g.Create(map[string]any{"name": "admin " + access, "admin": access, "permissions": e2e.Restricted(map[string]any{})})
 }
 
 func TestWrongKeysSayWhatIsWrongAndAreThrottled(t *testing.T) {
 	g := start(t)
-	disabled := admin(g, "write")
+	disabled := adminKey(g, "write")
 	g.Patch(disabled.ID, map[string]any{"enabled": false})
 	ordinary := g.Create(nil)
 	b := open(t, g.AdminURL)
@@ -56,7 +56,7 @@ func TestSessionIsInAStrictCookieAndEndsBySigningOut(t *testing.T) {
 
 func TestDisabledAdminKeyEndsItsSessionsAtOnce(t *testing.T) {
 	g := start(t)
-	second := admin(g, "write")
+	second := adminKey(g, "write")
 	b := open(t, g.AdminURL)
 	b.signIn(second.Secret)
 	g.Patch(second.ID, map[string]any{"enabled": false})
@@ -73,7 +73,7 @@ func TestReadOnlyAdminSeesAndChangesNothing(t *testing.T) {
 	g := start(t)
 	g.Create(map[string]any{"name": "ci"})
 	b := open(t, g.AdminURL)
-	b.signIn(admin(g, "read").Secret)
+	b.signIn(adminKey(g, "read").Secret)
 	b.sees("may look only")
 	b.lacks("#create")
 	b.lacks("[role=switch]")
