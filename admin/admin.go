@@ -52,6 +52,8 @@ type Options struct {
 	// Used hears of each admin key that opened a call, for its last_used_at;
 	// nil: nobody.
 	Used func(*keys.Identity, time.Time)
+	// Usage counts how keys are used; nil: nobody does.
+	Usage Usage
 	// Sessions open the API like the admin keys that they were opened with;
 	// nil: there are none.
 	Sessions *Sessions

@@ -71,8 +71,10 @@ type KeyFilter struct {
 	Status string
 	Text   string // found in name, prefix, id or owner
 	API    string
-	Limit  int // 0: the API's default
-	Cursor string
+	// UnusedSince selects keys not used on the day of this time, nor later.
+	UnusedSince time.Time
+	Limit       int // 0: the API's default
+	Cursor      string
 }
 
 func (f KeyFilter) query() url.Values {
@@ -81,6 +83,7 @@ func (f KeyFilter) query() url.Values {
 	setFilled(q, "status", f.Status)
 	setFilled(q, "q", f.Text)
 	setFilled(q, "api", f.API)
+	setFilled(q, "unused_since", timeText(f.UnusedSince))
 	setFilled(q, "cursor", f.Cursor)
 	if f.Limit != 0 {
 		q.Set("limit", strconv.Itoa(f.Limit))
@@ -208,7 +211,7 @@ type outgoing struct {
 
 // changes reports whether the call is to change something.
 func (o *outgoing) changes() bool {
-	return o.method != http.MethodGet && !strings.HasSuffix(o.path, "/check")
+	return o.method != http.MethodGet && !strings.HasSuffix(o.path, "/check") && !strings.HasSuffix(o.path, "/impact")
 }
 
 // send makes a call whose answer is a T.

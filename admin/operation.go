@@ -3,6 +3,7 @@ package admin
 import (
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -51,7 +52,7 @@ func (o *operation) maxTime() time.Duration {
 
 // operations are the rows of the contract's section 6.
 func (a *api) operations() []*operation {
-	return append(append(a.keyOperations(), a.otherOperations()...), a.healthOperations()...)
+	return slices.Concat(a.keyOperations(), a.usageOperations(), a.otherOperations(), a.healthOperations())
 }
 
 func (a *api) keyOperations() []*operation {
@@ -150,6 +151,7 @@ func keyFilters() []parameter {
 		{"status", "Only keys with this status now.", &huma.Schema{Type: huma.TypeString, Enum: []any{"active", "disabled", "expired"}}},
 		{"q", "Only keys with this text in name, prefix, id or owner, whatever the letter case.", textSchema(200)},
 		{"api", "Only keys with any access to this API.", textSchema(63)},
+		{"unused_since", "Only keys that were not used on the day (of UTC) of this time, nor later; one that was never used counts as used when it was created. They are listed longest unused first.", timeSchema()},
 	}, paging()...)
 }
 

@@ -70,6 +70,7 @@ func (a *Admin) open(e *engine, catalog *gate.Catalog) error {
 		Logger:        a.slog,
 		ClientIP:      clientIP,
 		Used:          e.usage.Mark,
+		Usage:         e.usage,
 		Version:       version(),
 		Sessions:      e.sessions,
 	})

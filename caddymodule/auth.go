@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-keywarden/keywarden/config"
 	"github.com/caddy-keywarden/keywarden/internal/gate"
+	"github.com/caddy-keywarden/keywarden/internal/keys"
 	"github.com/caddy-keywarden/keywarden/internal/route"
 )
 
@@ -161,8 +162,8 @@ func (h *Auth) decide(r *http.Request, now time.Time) gate.Decision {
 	if d.Err != nil {
 		e.fault("asking the key store")(d.Err)
 	}
-	if d.Allowed() && d.Key != nil {
-		e.usage.Mark(d.Key, now)
+	if d.Key != nil {
+		e.usage.Count(d.Key, keys.What{API: d.API, Endpoint: d.Endpoint, Access: d.Needs, Outcome: d.Outcome.Code()}, now)
 	}
 	return d
 }

@@ -4,7 +4,6 @@ package keys
 
 import (
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -95,15 +94,8 @@ type Identity struct {
 	Enabled     bool
 	ExpiresAt   int64 // of the key
 	EndsAt      int64 // of this secret: the end of its grace, after a rotation
-	// Use is the one part that changes: when the key was last used.
+	// Use is the one part that changes: how the key was used lately.
 	Use Use
-}
-
-// Use remembers when a key was last used, until package usage writes it down.
-// It lies in the Identity so that marking needs no look-up of its own.
-type Use struct {
-	At     atomic.Int64 // Unix milliseconds
-	Queued atomic.Bool  // it waits to be written down
 }
 
 // Status returns the status of the key at nowMilli. A secret past its grace

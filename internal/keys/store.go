@@ -85,8 +85,12 @@ type Query struct {
 	Now    time.Time
 	Text   string // found in name, prefix, id or owner, in any letter case (Unicode)
 	API    string // keys with any access to it
-	Limit  int    // 1 to 200
-	Cursor string // of the page before; "" the first page
+	// UnusedSince selects keys that were not used on the day (of UTC) that holds
+	// it, nor later; one that never was counts as used when it was created. They
+	// are listed in the order of that day, longest unused first. Zero: any.
+	UnusedSince time.Time
+	Limit       int    // 1 to 200
+	Cursor      string // of the page before; "" the first page
 }
 
 // AuditEntry is one change that somebody made.
@@ -171,6 +175,18 @@ type Store interface {
 	// a deleted key must not be written back).
 	Touch(ctx context.Context, used map[ID]time.Time) error
 
+	// AddUsage adds to what is known of how keys were used: all of the batch or
+	// nothing. Keys that are gone are passed over, and a batch that was added
+	// before. Of what a key does on one day, the first MaxUsesADay things are
+	// told apart; the endpoints of the others are counted as OtherEndpoints.
+	AddUsage(ctx context.Context, b UsageBatch) error
+	// Usage returns how a key was used, or ErrNoSuchKey.
+	Usage(ctx context.Context, q UsageQuery) (*Usage, error)
+	// SumUsage returns the usage of all keys, added up by group.
+	SumUsage(ctx context.Context, q UsageSumQuery) (*UsageSums, error)
+	// PruneUsage removes what is older than keep says, unless some node did so
+	// within the time every. What it leaves unfinished the next call removes.
+	PruneUsage(ctx context.Context, keep UsageKeep, now time.Time, every time.Duration) error
 	// PutNode makes a node known, with the APIs that it declares, or replaces
 	// what was known of it. SeenAt becomes the store's time, which is
 	// returned; SeenAt and Silence of n are not looked at. What nodes tell of

@@ -1,6 +1,6 @@
-// Package usage remembers when keys were used, and writes it down in batches,
-// never on the request path. A crash loses at most what was used since the
-// last flush.
+// Package usage counts how keys are used, and remembers when they were used
+// last. It writes both down in batches, never on the request path. A crash
+// loses at most what was counted since the last flush.
 package usage
 
 import (
@@ -8,71 +8,143 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 )
 
 // FlushInterval keeps last_used_at right within the contract's 30 s, with
-// time for a slow store.
+// time for a slow store. Flushes begin with the minute, so that what was
+// counted before is the last minute's.
 const FlushInterval = 10 * time.Second
 
-// resolution is how exact last_used_at is. A key that is used more often than
-// this costs one comparison a request.
+// resolution is how exact the times of last uses are. A key that is used more
+// often than this costs one comparison a request.
 const resolution = time.Second
+
+// DefaultKeep is how long usage is kept if nobody says.
+const DefaultKeep = 90 * 24 * time.Hour
 
 // Store is what is needed of a keys.Store.
 type Store interface {
 	Touch(ctx context.Context, used map[keys.ID]time.Time) error
+	AddUsage(ctx context.Context, b keys.UsageBatch) error
+	PruneUsage(ctx context.Context, keep keys.UsageKeep, now time.Time, every time.Duration) error
 }
 
 // Recorder collects uses.
 type Recorder struct {
-	store   Store
+	store Store
+	limits
+	// keep is how long usage is kept, in nanoseconds; 0: none is counted.
+	keep atomic.Int64
+	// apart is how many things were told apart since the last flush.
+	apart atomic.Int64
+
 	mu      sync.Mutex
 	pending []*keys.Identity
+
+	// What follows belongs to the flush that is under way: one at a time.
+	flushing sync.Mutex
 	// unwritten are uses that the store refused; they wait for the next flush.
 	unwritten map[keys.ID]time.Time
+	waiting   waiting
+	retired   []retired
+	pruned    time.Time // when this node last tried to
+	idle      bool      // nothing was counted since
 }
 
 // New returns a Recorder that writes to store.
 func New(store Store) *Recorder {
-	return &Recorder{store: store, unwritten: map[keys.ID]time.Time{}}
+	r := &Recorder{
+		store: store, limits: defaultLimits, unwritten: map[keys.ID]time.Time{},
+		waiting: waiting{writer: "usage_" + uuid.NewString(), counts: map[place]*count{}},
+	}
+	r.keep.Store(int64(DefaultKeep))
+	return r
 }
 
-// Mark says that id was used now. It does not allocate, and locks only for
-// the first use since the last flush.
+// Configure says how long usage is kept; 0: from now on none is counted.
+func (r *Recorder) Configure(keep time.Duration) { r.keep.Store(int64(keep)) }
+
+// Keep returns how long usage is kept; 0: none is counted.
+func (r *Recorder) Keep() time.Duration { return time.Duration(r.keep.Load()) }
+
+// Mark says that id was used now, for nothing that is counted. It does not
+// allocate, and locks only for the first use since the last flush.
 func (r *Recorder) Mark(id *keys.Identity, now time.Time) {
+	if mark(&id.Use.At, now.UnixMilli()) {
+		r.queue(id)
+	}
+}
+
+// Count counts a request of id, and that it was used now if it was allowed. It
+// does not allocate for what was counted since the last flush already.
+func (r *Recorder) Count(id *keys.Identity, what keys.What, now time.Time) {
 	milli := now.UnixMilli()
+	changed := what.Outcome == keys.OutcomeAllowed && mark(&id.Use.At, milli)
+	if r.keep.Load() > 0 {
+		c := r.tallied(id, what)
+		c.N.Add(1)
+		mark(&c.Last, milli)
+		changed = true
+	}
+	if changed {
+		r.queue(id)
+	}
+}
+
+// mark moves a time forward, if that is by enough to matter.
+func mark(at *atomic.Int64, milli int64) bool {
 	for {
-		last := id.Use.At.Load()
+		last := at.Load()
 		if milli-last < resolution.Milliseconds() {
-			return
+			return false
 		}
-		if id.Use.At.CompareAndSwap(last, milli) { // never back to an earlier time
-			break
+		if at.CompareAndSwap(last, milli) { // never back to an earlier time
+			return true
 		}
 	}
-	// After At: a flush that clears Queued reads At afterwards.
-	if id.Use.Queued.CompareAndSwap(false, true) {
+}
+
+// queue makes the next flush look at id. It comes after what it is about: a
+// flush that clears Queued looks afterwards.
+func (r *Recorder) queue(id *keys.Identity) {
+	if !id.Use.Queued.Load() && id.Use.Queued.CompareAndSwap(false, true) {
 		r.mu.Lock()
 		r.pending = append(r.pending, id)
 		r.mu.Unlock()
 	}
 }
 
+// tallied returns the count of what id does.
+func (r *Recorder) tallied(id *keys.Identity, what keys.What) *keys.Tallied {
+	t := id.Use.Tally.Load()
+	for t == nil {
+		id.Use.Tally.CompareAndSwap(nil, new(keys.Tally))
+		t = id.Use.Tally.Load()
+	}
+	if c, _ := find(t, what); c != nil {
+		return c
+	}
+	return r.add(t, what)
+}
+
 // Run flushes until ctx ends, and once more then. It returns what kept the
 // last flush from being written; onError hears of each failed one.
 func (r *Recorder) Run(ctx context.Context, onError func(error)) error {
-	tick := time.NewTicker(FlushInterval)
-	defer tick.Stop()
 	for {
+		timer := time.NewTimer(untilFlush(time.Now()))
 		select {
-		case <-tick.C:
-			if err := r.Flush(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		case <-timer.C:
+			if err := errors.Join(r.Flush(ctx), r.prune(ctx, time.Now())); err != nil && ctx.Err() == nil {
 				onError(err)
 			}
 		case <-ctx.Done():
+			timer.Stop()
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			return r.Flush(last)
@@ -80,27 +152,62 @@ func (r *Recorder) Run(ctx context.Context, onError func(error)) error {
 	}
 }
 
-// Flush writes down what was marked so far. What can't be written stays for
-// the next flush; it is one time for each key, so memory stays bounded by the
-// number of keys in use.
+func untilFlush(now time.Time) time.Duration {
+	return now.Truncate(FlushInterval).Add(FlushInterval).Sub(now)
+}
+
+// Flush writes down what was marked and counted so far. What can't be written
+// stays for the next flush, within bounds.
 func (r *Recorder) Flush(ctx context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, id := range r.pending {
-		id.Use.Queued.Store(false)
-		at := time.UnixMilli(id.Use.At.Load())
-		if at.After(r.unwritten[id.ID]) {
-			r.unwritten[id.ID] = at
+	r.flushing.Lock()
+	defer r.flushing.Unlock()
+	r.collect(time.Now())
+	if len(r.unwritten) > 0 {
+		if err := r.store.Touch(ctx, r.unwritten); err != nil {
+			return fmt.Errorf("writing down when %d keys were used: %w", len(r.unwritten), err)
 		}
+		clear(r.unwritten)
 	}
-	clear(r.pending)
-	r.pending = r.pending[:0]
-	if len(r.unwritten) == 0 {
+	if err := r.waiting.write(ctx, r.store, r.batch); err != nil {
+		return fmt.Errorf("writing down how keys were used: %w", err)
+	}
+	return nil
+}
+
+// How often a node removes old usage, at most, and how often one does on which
+// nothing was counted: a disk that nobody needs should be let sleep.
+const (
+	pruneEvery     = 10 * time.Minute
+	pruneEveryIdle = time.Hour
+)
+
+// prune removes what is too old. Of all nodes on the store one does.
+func (r *Recorder) prune(ctx context.Context, now time.Time) error {
+	r.flushing.Lock()
+	defer r.flushing.Unlock()
+	every := pruneEvery
+	if r.idle {
+		every = pruneEveryIdle
+	}
+	if !r.pruned.IsZero() && now.Sub(r.pruned) < every {
 		return nil
 	}
-	if err := r.store.Touch(ctx, r.unwritten); err != nil {
-		return fmt.Errorf("writing down when %d keys were used: %w", len(r.unwritten), err)
+	r.pruned, r.idle = now, true
+	keep := r.Keep()
+	if keep == 0 { // what was counted before stays its time
+		keep = DefaultKeep
 	}
-	clear(r.unwritten)
+	if err := r.store.PruneUsage(ctx, Keeping(keep), now, pruneEvery); err != nil {
+		return fmt.Errorf("removing old usage: %w", err)
+	}
 	return nil
+}
+
+// Keeping returns how long each step is kept, if usage is for keep.
+func Keeping(keep time.Duration) keys.UsageKeep {
+	return keys.UsageKeep{
+		keys.Minute: min(keep, 48*time.Hour),
+		keys.Hour:   min(keep, 14*24*time.Hour),
+		keys.Day:    keep,
+	}
 }

@@ -20,7 +20,7 @@ func (p *pools) engine() sqlstore.Engine {
 	return sqlstore.Engine{
 		Read: p.adminDB, Write: p.adminDB, Feed: p.feedDB, Lookup: p.find, Begin: p.begin, Note: p.note, Now: clock,
 		Numbers: numbers, Renumber: renumber, Insert: insert, Use: recordUse, Index: gramIndex{}, Unhurry: unhurry,
-		Using: func(string) string { return "" }, Contains: contains, Owned: owned, Arm: arm, PassLocked: "FOR NO KEY UPDATE SKIP LOCKED", Text: text,
+		Using: func(string) string { return "" }, Contains: contains, Owned: owned, Among: among, Arm: arm, PassLocked: "FOR NO KEY UPDATE SKIP LOCKED", Text: text,
 	}
 }
 
@@ -103,7 +103,7 @@ func insert(ctx context.Context, tx *sql.Tx, rows sqlstore.Rows) (int64, error) 
 		}
 	}
 	//nolint:gosec // G202: names of tables and columns are this program's
-	done, err := tx.ExecContext(ctx, `INSERT INTO `+rows.Table+` (`+rows.Names()+`) SELECT * FROM unnest(`+strings.Join(arrays, ", ")+`) ON CONFLICT DO NOTHING`, args...)
+	done, err := tx.ExecContext(ctx, `INSERT INTO `+rows.Table+` (`+rows.Names()+`) SELECT * FROM unnest(`+strings.Join(arrays, ", ")+`) `+rows.OnConflict(), args...)
 	if err != nil {
 		return 0, err
 	}
@@ -142,6 +142,14 @@ func arm(text, most string) string { return "(" + text + " ORDER BY 1 DESC LIMIT
 
 func owned(column, parameter string) string {
 	return "left(" + column + ", 200) = left(" + parameter + ", 200) AND " + column + " = " + parameter
+}
+
+func among(column, parameter string, list any) (string, any) {
+	kind := "text"
+	if _, ok := list.([]int64); ok {
+		kind = "bigint"
+	}
+	return column + " = ANY (" + parameter + "::" + kind + "[])", list
 }
 
 // text returns nil for what no text of the database can be: it has a NUL, or

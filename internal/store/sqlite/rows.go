@@ -50,7 +50,7 @@ func insertSQL(rows sqlstore.Rows) string {
 		parameters[i] = fmt.Sprintf("$%d", i+1)
 	}
 	//nolint:gosec // G202: names of tables and columns are this program's
-	return `INSERT INTO ` + rows.Table + ` (` + rows.Names() + `) VALUES (` + strings.Join(parameters, ", ") + `) ON CONFLICT DO NOTHING`
+	return `INSERT INTO ` + rows.Table + ` (` + rows.Names() + `) VALUES (` + strings.Join(parameters, ", ") + `) ` + rows.OnConflict()
 }
 
 const useSQL = `UPDATE keys SET last_used_at = $1 WHERE id = $2 AND (last_used_at IS NULL OR last_used_at < $1)`

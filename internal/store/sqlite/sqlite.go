@@ -6,6 +6,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -69,7 +70,7 @@ func openWith(ctx context.Context, path string, migrations fs.FS, o keys.Options
 		Lookup: func(ctx context.Context, digest []byte) sqlstore.Row { return find.QueryRowContext(ctx, digest) },
 		Note:   pools.note, Now: clock,
 		Numbers: numbers, Insert: insert, Use: use,
-		Index: gramIndex{}, Using: using, Contains: contains, Owned: owned,
+		Index: gramIndex{}, Using: using, Contains: contains, Owned: owned, Among: among,
 		Arm:  func(text, _ string) string { return text }, // it merges them in order
 		Text: func(text string) any { return text },
 	}, w.wokenBy(o))
@@ -139,3 +140,11 @@ func using(index string) string { return "INDEXED BY " + index }
 func contains(column, parameter string) string { return "instr(" + column + ", " + parameter + ") > 0" }
 
 func owned(column, parameter string) string { return column + " = " + parameter }
+
+func among(column, parameter string, list any) (string, any) {
+	text, err := json.Marshal(list)
+	if err != nil {
+		panic(err) // cannot be: a list of texts or of numbers
+	}
+	return column + " IN (SELECT value FROM json_each(" + parameter + "))", string(text)
+}

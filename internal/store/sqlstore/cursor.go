@@ -12,8 +12,9 @@ import (
 
 // The lists that are paged, as they stand in cursors.
 const (
-	keyList   = 'k'
-	auditList = 'a'
+	keyList    = 'k'
+	unusedList = 'u'
+	auditList  = 'a'
 )
 
 const (

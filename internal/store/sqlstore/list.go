@@ -10,6 +10,9 @@ import (
 
 // List implements keys.Store.
 func (s *Store) List(ctx context.Context, q keys.Query) (page []*keys.Key, next string, err error) {
+	if !q.UnusedSince.IsZero() {
+		return s.listUnused(ctx, q)
+	}
 	before, err := parseCursor(keyList, q.Cursor)
 	if err != nil {
 		return nil, "", err

@@ -27,6 +27,9 @@ type Column struct {
 type Rows struct {
 	Table   string
 	Columns []Column
+	// Known says what becomes of a row whose primary key is there already;
+	// "": nothing is written.
+	Known string
 	// Values are the rows; a value is an int64, a string, a []byte or nil.
 	Values [][]any
 }
@@ -46,6 +49,14 @@ func (r *Rows) Names() string {
 		names[i] = c.Name
 	}
 	return strings.Join(names, ", ")
+}
+
+// OnConflict ends an INSERT of the rows.
+func (r *Rows) OnConflict() string {
+	if r.Known == "" {
+		return "ON CONFLICT DO NOTHING"
+	}
+	return r.Known
 }
 
 // insert writes rows of which none is there already.

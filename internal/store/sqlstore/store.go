@@ -42,8 +42,8 @@ type Engine struct {
 	// Unhurry lifts the limits of time that a transaction has, for one that
 	// copies a whole database; nil where it has none.
 	Unhurry func(ctx context.Context, tx *sql.Tx) error
-	// Insert writes rows and returns how many it wrote: of those whose primary
-	// key is there already it writes none.
+	// Insert writes rows, in their order, and returns how many it wrote. What
+	// becomes of those whose primary key is there already, Rows.Known says.
 	Insert func(ctx context.Context, tx *sql.Tx, rows Rows) (written int64, err error)
 	// Use records when the keys with these ids were last used, but no
 	// earlier time than the stored one.
@@ -59,6 +59,9 @@ type Engine struct {
 	// Owned is a condition: the column, an owner, is the text that stands at
 	// the parameter. It is what keys_owner indexes.
 	Owned func(column, parameter string) string
+	// Among is a condition: column holds one of the texts, or numbers, of a
+	// list, which is the argument that stands at the parameter.
+	Among func(column, parameter string, list any) (condition string, argument any)
 	// Arm is one of several selects of numbers, of which together at most the
 	// greatest are asked for, as many as the parameter says.
 	Arm func(text, most string) string

@@ -47,16 +47,29 @@ func changing(s *suite, ctx context.Context, k keys.New) map[string]func() error
 		"Beat":           func() error { _, err := s.Beat(ctx, "node_a", keys.Pulse{}); return err },
 		"DropNode":       func() error { return s.DropNode(ctx, "node_a") },
 		"PruneNodes":     func() error { return s.PruneNodes(ctx) },
-		"Touch":          func() error { return s.Touch(ctx, map[keys.ID]time.Time{k.Key.ID: start}) },
+		"AddUsage": func() error {
+			return s.AddUsage(ctx, keys.UsageBatch{Writer: "x", Number: 1, Used: []keys.Used{allowed(k.Key.ID, 1, start)}})
+		},
+		"PruneUsage": func() error { return s.PruneUsage(ctx, keys.UsageKeep{keys.Day: 0}, start, 0) },
+		"Touch":      func() error { return s.Touch(ctx, map[keys.ID]time.Time{k.Key.ID: start}) },
 	}
 }
 
 // asking are all methods that only read.
 func asking(s *suite, ctx context.Context, k keys.New) map[string]func() error {
 	return map[string]func() error{
-		"Find":        func() error { _, err := s.Find(ctx, k.Digest); return err },
-		"Get":         func() error { _, err := s.Get(ctx, k.Key.ID, start); return err },
-		"List":        func() error { _, _, err := s.List(ctx, keys.Query{Now: start, Text: "abc"}); return err },
+		"Find": func() error { _, err := s.Find(ctx, k.Digest); return err },
+		"Get":  func() error { _, err := s.Get(ctx, k.Key.ID, start); return err },
+		"List": func() error { _, _, err := s.List(ctx, keys.Query{Now: start, Text: "abc"}); return err },
+		"Usage": func() error {
+			_, err := s.Usage(ctx, keys.UsageQuery{Key: k.Key.ID, Step: keys.Day, From: start, To: start.Add(time.Hour)})
+			return err
+		},
+		"SumUsage": func() error {
+			_, err := s.SumUsage(ctx, keys.UsageSumQuery{Group: keys.ByAPI, Step: keys.Day, From: start, To: start.Add(time.Hour)})
+			return err
+		},
+		"Unused":      func() error { _, _, err := s.List(ctx, keys.Query{Now: start, UnusedSince: start}); return err },
 		"Audit":       func() error { _, _, err := s.Audit(ctx, keys.AuditQuery{}); return err },
 		"Endpoints":   func() error { _, err := s.Endpoints(ctx); return err },
 		"Nodes":       func() error { _, _, err := s.Nodes(ctx); return err },

@@ -42,6 +42,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		{"Audit", auditTests},
 		{"Endpoints", endpointTests},
 		{"Touch", touchTests},
+		{"Usage", usageTests},
+		{"Unused", unusedTests},
 		{"Feed", feedTests},
 		{"Counts", countTests},
 		{"Nodes", nodeTests},
