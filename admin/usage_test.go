@@ -52,8 +52,8 @@ func (c *counted) used(n int, what, outcome string, ago time.Duration) {
 
 const (
 	everything = `{"mode": "all"}`
-	oneHour    = time.Hour
-	oneDay     = 24 * time.Hour
+	anHour     = time.Hour
+	aDay       = 24 * time.Hour
 )
 
 func TestUsageIsThereAtOnceOnTheNodeThatCounted(t *testing.T) {
@@ -63,9 +63,9 @@ func TestUsageIsThereAtOnceOnTheNodeThatCounted(t *testing.T) {
 		t.Errorf("before any use: %s", empty.text)
 	}
 	c.used(3, "rest/users read", "allowed", 0)
-	c.used(2, "rest/users read", "allowed", 2*oneHour)
-	c.used(1, "graphql write", "insufficient_access", oneHour)
-	c.used(50, "rest read", "allowed", 3*oneDay)
+	c.used(2, "rest/users read", "allowed", 2*anHour)
+	c.used(1, "graphql write", "insufficient_access", anHour)
+	c.used(50, "rest read", "allowed", 3*aDay)
 	got := c.do("GET", "/v1/keys/"+c.id+"/usage", "").want(200)
 	delete(got.tree, "series")
 	want := map[string]any{
@@ -146,8 +146,10 @@ func TestReadingUsageNeedsAdminRead(t *testing.T) {
 	nobody, _ := c.seed("nobody", permission.Set{Mode: permission.All}, permission.None)
 	before := c.stored()
 	for _, r := range [][3]string{
-		{"GET", "/v1/keys/" + c.id + "/usage"}, {"GET", "/v1/keys/" + c.id + "/suggestion"},
-		{"GET", "/v1/usage?group_by=api"}, {"POST", "/v1/keys/" + c.id + "/impact", `{"delete": true}`},
+		{"GET", "/v1/keys/" + c.id + "/usage"},
+		{"GET", "/v1/keys/" + c.id + "/suggestion"},
+		{"GET", "/v1/usage?group_by=api"},
+		{"POST", "/v1/keys/" + c.id + "/impact", `{"delete": true}`},
 	} {
 		c.do(r[0], r[1], r[2], "Authorization: Bearer "+reader).want(200)
 		c.do(r[0], r[1], r[2], "Authorization: Bearer "+nobody).problem(403, "insufficient_access")
@@ -160,13 +162,13 @@ func TestReadingUsageNeedsAdminRead(t *testing.T) {
 
 func TestImpactIsWhatTheChangeWouldHaveRefused(t *testing.T) {
 	c := newCounted(t, everything)
-	c.used(5, "rest/users read", "allowed", oneHour)
-	c.used(4, "rest/users write", "allowed", 2*oneDay)
-	c.used(3, "rest read", "allowed", 3*oneDay)
-	c.used(2, "serverless/abc123 write", "allowed", 29*oneDay)
-	c.used(9, "graphql write", "allowed", 40*oneDay)             // too long ago
-	c.used(7, "graphql write", "insufficient_access", oneHour)   // refused already
-	c.used(6, "serverless/x read", "would_unknown_key", oneHour) // and reported
+	c.used(5, "rest/users read", "allowed", anHour)
+	c.used(4, "rest/users write", "allowed", 2*aDay)
+	c.used(3, "rest read", "allowed", 3*aDay)
+	c.used(2, "serverless/abc123 write", "allowed", 29*aDay)
+	c.used(9, "graphql write", "allowed", 40*aDay)              // too long ago
+	c.used(7, "graphql write", "insufficient_access", anHour)   // refused already
+	c.used(6, "serverless/x read", "would_unknown_key", anHour) // and reported
 	for _, x := range []struct {
 		body     string
 		refused  float64
@@ -213,7 +215,7 @@ func TestImpactForetellsWhatTheGatewayDecides(t *testing.T) {
 		"serverless/a read": {"POST", "/v2/a/status/1"}, "serverless/b write": {"POST", "/v2/b/run"},
 	}
 	for what := range requests {
-		c.used(1, what, "allowed", oneHour)
+		c.used(1, what, "allowed", anHour)
 	}
 	for _, permissions := range []string{
 		`{"mode": "read_only"}`, `{"mode": "restricted"}`, `{"mode": "restricted", "apis": {"rest": {"access": "read"}}}`,
@@ -254,7 +256,7 @@ func TestSumsAreByAPIOwnerAndKey(t *testing.T) {
 	c := newCounted(t, everything)
 	c.used(3, "rest/users read", "allowed", 0)
 	c.used(2, "graphql write", "insufficient_access", 0)
-	c.used(90, "graphql read", "allowed", 20*oneDay)
+	c.used(90, "graphql read", "allowed", 20*aDay)
 	for query, want := range map[string]string{
 		"group_by=api":                           "rest <nil> 3/0, graphql <nil> 0/2",
 		"group_by=owner":                         "team-7 <nil> 3/2",
@@ -278,7 +280,7 @@ func TestSumsAreByAPIOwnerAndKey(t *testing.T) {
 
 func TestUnusedKeysAreListedLongestUnusedFirst(t *testing.T) {
 	c := newCounted(t, everything)
-	c.pass(10 * oneDay)
+	c.pass(10 * aDay)
 	c.create(`{"name": "new", "permissions": {"mode": "all"}}`)
 	if err := c.store.Touch(t.Context(), map[keys.ID]time.Time{c.adminID: c.now().AddDate(0, 0, -5)}); err != nil {
 		t.Fatal(err)
@@ -364,7 +366,7 @@ func TestTheClientAsksForUsage(t *testing.T) {
 	if err != nil || len(sums.Data) != 1 || sums.Data[0].Name != "team-7" {
 		t.Errorf("sums %+v, %v", sums, err)
 	}
-	list, _, err := client.List(t.Context(), admin.KeyFilter{UnusedSince: c.now().Add(oneDay)})
+	list, _, err := client.List(t.Context(), admin.KeyFilter{UnusedSince: c.now().Add(aDay)})
 	if err != nil || len(list.Data) != 2 {
 		t.Errorf("unused %+v, %v", list, err)
 	}
