@@ -60,7 +60,7 @@ compare: build ## measure this gateway beside others that are installed (wrk mak
 	@$(GO) build $(FLAGS) -o bin/compare ./scripts/compare
 	@bin/compare -docs docs
 
-fuzz: ## run every fuzz target for FUZZTIME (60s) each
+fuzz: programs ## run every fuzz target for FUZZTIME (60s) each
 	@set -e; grep -rlE --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
 		grep -oE '^func Fuzz[A-Za-z0-9_]*' "$$file" | cut -c6- | while read -r target; do \
 			echo "== $$(dirname "$$file") $$target"; \

@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"internal/e2e":             {},
 	"internal/pace":            {},
 	"internal/consoletest":     {},
+	"internal/attack":          {},
 	"examples/run":             {},
 	"examples/upstream":        {},
 	"scripts/compare":          {"internal/keys"},
