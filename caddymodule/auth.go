@@ -131,8 +131,10 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if d.Asked {
 		cacheCounters[d.Found].Inc()
 	}
+	var who *caller
+	var vars map[string]any
 	if d.Key != nil {
-		h.introduce(r, &d)
+		who, vars = h.introduce(r, &d)
 	}
 	if !d.Allowed() {
 		// Directives that run on the way back, such as log_append, need not
@@ -144,8 +146,8 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if !h.ForwardCredential {
 		h.strip(r)
 	}
-	if d.Key != nil {
-		announce(r, &d, record)
+	if who != nil {
+		who.announce(r, vars, &d, record)
 	}
 	return next.ServeHTTP(w, r)
 }

@@ -52,20 +52,21 @@ func (c *caller) placeholder(name string) (any, bool) {
 }
 
 // introduce makes the caller known to logs and placeholders, also where the
-// request is refused.
-func (h *Auth) introduce(r *http.Request, d *gate.Decision) {
+// request is refused. It returns the request's variables, nil where it is not
+// Caddy's server that runs the handler.
+func (h *Auth) introduce(r *http.Request, d *gate.Decision) (c *caller, vars map[string]any) {
 	ctx := r.Context()
 	if h.logs {
 		if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 			extra.Set(zap.String("api_key_id", string(d.Key.ID)))
 		}
 	}
-	vars, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
+	vars, _ = ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
 	if known, ok := vars[varCaller].(*caller); ok {
 		known.key = d.Key
-		return
+		return known, vars
 	}
-	c := &caller{key: d.Key}
+	c = &caller{key: d.Key}
 	if vars != nil {
 		vars[varCaller] = c
 	}
@@ -77,18 +78,15 @@ func (h *Auth) introduce(r *http.Request, d *gate.Decision) {
 		repl.Delete(userName)
 		repl.Map(c.placeholder)
 	}
+	return c, vars
 }
 
 // accessWords are the accesses as values of a variable and of a header.
 var accessWords = [...]any{permission.None: "none", permission.Read: "read", permission.Write: "write"}
 
-// announce tells the upstream, and other handlers, who called and what for.
-func announce(r *http.Request, d *gate.Decision, api *apiRecord) {
-	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
-	c, _ := vars[varCaller].(*caller)
-	if c == nil { // not run by Caddy's server
-		c = &caller{key: d.Key}
-	}
+// announce tells the upstream, and other handlers by the request's variables,
+// who called and what for.
+func (c *caller) announce(r *http.Request, vars map[string]any, d *gate.Decision, api *apiRecord) {
 	if vars != nil {
 		vars[varAPI] = api.name
 		vars[varAccess] = accessWords[d.Needs]
