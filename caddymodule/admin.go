@@ -26,6 +26,7 @@ type Admin struct {
 	app     *App
 	log     *zap.Logger
 	slog    *slog.Logger
+	keeper  *socketKeeper
 	handler atomic.Pointer[http.Handler]
 }
 
@@ -43,6 +44,8 @@ func (a *Admin) Provision(ctx caddy.Context) error {
 	}
 	a.app = app.(*App)
 	a.app.admins = append(a.app.admins, a)
+	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	a.keeper = keepSocket(server, a.log)
 	a.app.redactor.add(adminCredentials())
 	a.app.redactor.wrapServers(ctx, a.log)
 	a.app.redactor.wrapEarlier(ctx, a.log)
@@ -132,6 +135,7 @@ func version() string {
 
 // ServeHTTP answers as the admin API.
 func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	a.keeper.partWith(w, r)
 	recorder := caddyhttp.NewResponseRecorder(w, nil, nil)
 	defer func() { adminRequestsTotal.WithLabelValues(statusLabel(recorder.Status())).Inc() }()
 	e := a.app.ready(r.Context())

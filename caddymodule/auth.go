@@ -26,8 +26,9 @@ type Auth struct {
 	table *route.Table
 	realm string
 	// logs says that this server writes an access log.
-	logs bool
-	log  *zap.Logger
+	logs   bool
+	log    *zap.Logger
+	keeper *socketKeeper
 	// gate is made at the app's start, when there is something to look up in.
 	gate atomic.Pointer[gate.Gate]
 	// apis holds what is ready made for each API, and under "" for none.
@@ -70,6 +71,7 @@ func (h *Auth) Provision(ctx caddy.Context) error {
 	h.app.auths = append(h.app.auths, h)
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	h.logs = server == nil || server.Logs != nil
+	h.keeper = keepSocket(server, h.log)
 	h.app.redactor.add(h.credentials())
 	h.app.redactor.wrapServers(ctx, h.log)
 	h.app.redactor.wrapEarlier(ctx, h.log)
@@ -123,6 +125,7 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	// may take the client's word for who called.
 	scrub(r)
 	guardTrailers(r)
+	h.keeper.partWith(w, r)
 
 	unjudged := r.Body
 	d := h.decide(r, time.Now())

@@ -1,0 +1,140 @@
+package caddymodule
+
+import (
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// entrance is how the server of one configuration accepts from a door.
+type entrance struct {
+	net.Listener // Caddy's, which counts how many configurations use an address
+	keeper       *socketKeeper
+	door         *door
+	keepAlive    *net.KeepAliveConfig
+	idle         time.Duration // how long a connection may be without a request
+	arrivals     chan arrival
+	closed       chan struct{}
+	closing      sync.Once
+
+	mu     sync.Mutex
+	guests map[*guest]struct{}
+	// relieved says that a younger one takes what comes.
+	relieved bool
+}
+
+// Accept implements net.Listener.
+func (e *entrance) Accept() (net.Conn, error) {
+	select {
+	case a := <-e.arrivals:
+		return e.welcome(a)
+	case <-e.closed:
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: e.Addr(), Err: net.ErrClosed}
+	}
+}
+
+func (e *entrance) welcome(a arrival) (net.Conn, error) {
+	if a.err != nil {
+		return nil, a.err
+	}
+	if e.keepAlive != nil {
+		// It fails where the other side has gone already; the server will see.
+		_ = a.conn.SetKeepAliveConfig(*e.keepAlive)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	g := &guest{TCPConn: a.conn, entrance: e, leaving: e.relieved}
+	e.guests[g] = struct{}{}
+	return g, nil
+}
+
+func (e *entrance) forget(g *guest) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.guests, g)
+}
+
+// Close ends this server's accepting, and the door with the last of them.
+func (e *entrance) Close() error {
+	e.closing.Do(func() {
+		close(e.closed)
+		e.leave()
+		// The socket in it is closed since enter: it is called to be counted.
+		_ = e.Listener.Close()
+	})
+	return nil
+}
+
+// replaced says that this server has ended while another one listens.
+func (e *entrance) replaced() bool {
+	select {
+	case <-e.closed:
+		other, _ := e.door.youngest()
+		return other != nil
+	default:
+		return false
+	}
+}
+
+// settleTime bounds how long a reload waits for connections of the former
+// configuration: for requests that have begun to come in, which its server
+// would drop, and for clients on TLS to hear that they should open others.
+const settleTime = 500 * time.Millisecond
+
+// relieve sends the guests of older entrances away, and returns when their
+// servers can shut down without harm.
+func (e *entrance) relieve() {
+	older := e.older()
+	if len(older) == 0 {
+		return
+	}
+	for _, o := range older {
+		for _, g := range o.seeOut() {
+			g.leave()
+		}
+	}
+	deadline, tick := time.Now().Add(settleTime), time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for now := time.Now(); now.Before(deadline); now = <-tick.C {
+		if !slices.ContainsFunc(older, func(o *entrance) bool { return o.busy(now) }) {
+			return
+		}
+	}
+}
+
+// older returns the entrances that e relieves.
+func (e *entrance) older() []*entrance {
+	doors.Lock()
+	defer doors.Unlock()
+	i := slices.Index(e.door.entrances, e)
+	return slices.Clone(e.door.entrances[:max(i, 0)])
+}
+
+// seeOut marks e as relieved and returns its guests.
+func (e *entrance) seeOut() []*guest {
+	e.keeper.relieved.Store(true)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.relieved = true
+	return slices.Collect(maps.Keys(e.guests))
+}
+
+// resume ends what seeOut began.
+func (e *entrance) resume() {
+	e.keeper.relieved.Store(false)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.relieved = false
+}
+
+// busy reports whether any guest is.
+func (e *entrance) busy(now time.Time) bool {
+	e.mu.Lock()
+	guests := slices.Collect(maps.Keys(e.guests))
+	e.mu.Unlock()
+	return slices.ContainsFunc(guests, func(g *guest) bool { return g.busy(now) })
+}
+
+var _ net.Listener = (*entrance)(nil)

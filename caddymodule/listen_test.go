@@ -1,0 +1,377 @@
+package caddymodule
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+// doorAt returns the door of the site's address.
+func (s *site) doorAt() *door {
+	s.t.Helper()
+	doors.Lock()
+	defer doors.Unlock()
+	for address, d := range doors.open {
+		if strings.HasSuffix(address, s.port()) {
+			return d
+		}
+	}
+	s.t.Fatal("the site's socket is not kept")
+	return nil
+}
+
+// port returns the site's address as Caddy listens at it.
+func (s *site) port() string { return s.address[strings.LastIndexByte(s.address, ':'):] }
+
+// reload loads the site again, differently each time.
+func (s *site) reload(i int) {
+	s.t.Helper()
+	if err := s.load("", fmt.Sprintf("header X-Round %d\n%s", i, standard)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// dial opens a connection to the site.
+func (s *site) dial() (net.Conn, *bufio.Reader) {
+	s.t.Helper()
+	c, err := net.Dial("tcp", s.address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		s.t.Fatal(err)
+	}
+	return c, bufio.NewReader(c)
+}
+
+// get is a request, up to where its headers go on.
+func (s *site) get() string { return "GET /healthz HTTP/1.1\r\nHost: " + s.address + "\r\n" }
+
+// ask sends text on a connection and returns the answer.
+func ask(t *testing.T, c net.Conn, from *bufio.Reader, text string) *http.Response {
+	t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(from, nil)
+	if err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	defer answer.Body.Close()
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
+
+// wantRound asks, and expects the answer of the configuration with a number.
+func (s *site) wantRound(c net.Conn, from *bufio.Reader, want string) {
+	s.t.Helper()
+	answer := ask(s.t, c, from, s.get()+"\r\n")
+	if got := answer.Header.Get("X-Round"); answer.StatusCode != 200 || got != want {
+		s.t.Errorf("status %d from configuration %q, want 200 from %q", answer.StatusCode, got, want)
+	}
+}
+
+func TestAConnectionBetweenTwoRequestsGoesOnWithTheNextConfiguration(t *testing.T) {
+	s := newSite(t, "", standard)
+	c, from := s.dial()
+	s.wantRound(c, from, "")
+	for i := range 3 {
+		s.reload(i)
+		s.wantRound(c, from, fmt.Sprint(i))
+	}
+}
+
+func TestAConnectionThatHasSentNothingGoesOnWithTheNextConfiguration(t *testing.T) {
+	s := newSite(t, "", standard)
+	c, from := s.dial()
+	// Its server has it when it has answered one that came later.
+	later, fromLater := s.dial()
+	s.wantRound(later, fromLater, "")
+	s.reload(1)
+	s.wantRound(c, from, "1")
+}
+
+func TestRequestsSentTogetherAreAllAnsweredAcrossAReload(t *testing.T) {
+	s := newSite(t, "", standard)
+	c, from := s.dial()
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s.upstream.answer = func(w http.ResponseWriter, _ *http.Request) {
+		once.Do(func() { close(reached) })
+		<-goOn
+		fmt.Fprint(w, "ok")
+	}
+	if _, err := io.WriteString(c, strings.Repeat(s.get()+"\r\n", 2)); err != nil {
+		t.Fatal(err)
+	}
+	<-reached
+	s.reload(1)
+	close(goOn)
+	// The former server says with its answer that it is the last: a client
+	// knows then what became of its second request (RFC 9112, section 9.6).
+	answer, err := http.ReadResponse(from, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.StatusCode != 200 || !answer.Close {
+		t.Errorf("status %d, last: %v; want 200 and the last", answer.StatusCode, answer.Close)
+	}
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := from.ReadByte(); err == nil {
+		t.Error("the connection goes on")
+	}
+}
+
+func TestARequestThatIsComingInDuringAReloadIsAnswered(t *testing.T) {
+	s := newSite(t, "", standard)
+	_, secret := s.key()
+	c, from := s.dial()
+	s.wantRound(c, from, "")
+	if _, err := io.WriteString(c, "POST /rest/search HTTP/1.1\r\nHost: "+s.address+"\r\nX-API-"); err != nil {
+		t.Fatal(err)
+	}
+	loaded := make(chan error)
+	go func() { loaded <- s.load("", "header X-Round 1\n"+standard) }()
+	s.awaitEntrances(2) // it has begun
+	if answer := ask(t, c, from, "Key: "+secret+"\r\nContent-Length: 2\r\n\r\n{}"); answer.StatusCode != 200 {
+		t.Errorf("status %d", answer.StatusCode)
+	}
+	if err := <-loaded; err != nil {
+		t.Error(err)
+	}
+}
+
+// awaitEntrances waits until n configurations listen at the site's address.
+func (s *site) awaitEntrances(n int) {
+	s.t.Helper()
+	d := s.doorAt()
+	for began := time.Now(); ; runtime.Gosched() {
+		doors.Lock()
+		got := len(d.entrances)
+		doors.Unlock()
+		if got == n {
+			return
+		}
+		if time.Since(began) > 10*time.Second {
+			s.t.Fatalf("%d configurations listen, want %d", got, n)
+		}
+	}
+}
+
+func TestTheSocketStaysAcrossReloads(t *testing.T) {
+	s := newSite(t, "", standard)
+	before := s.doorAt()
+	for i := range 3 {
+		s.reload(i)
+		s.awaitEntrances(1)
+	}
+	if s.doorAt() != before {
+		t.Error("another socket is open")
+	}
+	if runtime.GOOS == "linux" && !before.steered {
+		t.Error("connections are not steered to it")
+	}
+	if n := caddy.ListenerUsage("tcp", s.port()); n != 1 {
+		t.Errorf("Caddy counts %d users of the address, want 1: shutdown_delay goes by that", n)
+	}
+}
+
+func TestAnAddressThatIsRemovedIsClosed(t *testing.T) {
+	s := newSite(t, "", standard)
+	idle, from := s.dial()
+	s.wantRound(idle, from, "")
+	former := s.address
+	t.Setenv("ADDRESS", freeAddress(t))
+	s.reload(1)
+	if _, err := from.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("its idle connection: %v, want EOF", err)
+	}
+	for began := time.Now(); ; runtime.Gosched() { // servers shut down in the background
+		c, err := net.Dial("tcp", former)
+		if err != nil {
+			break
+		}
+		c.Close()
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("it still accepts connections")
+		}
+	}
+}
+
+func TestParkedConnectionsEndWithTheirAddress(t *testing.T) {
+	s := newSite(t, "", standard)
+	c, from := s.dial()
+	s.wantRound(c, from, "")
+	s.reload(1)
+	s.awaitEntrances(1)
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := from.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("%v, want EOF", err)
+	}
+}
+
+func TestAfterAFailedReloadTheFormerServerAccepts(t *testing.T) {
+	s := newSite(t, "", standard)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	t.Setenv("TAKEN", taken.Addr().String())
+	c, from := s.dial()
+	for i := range 6 { // the order in which servers are started is random
+		t.Setenv("ROUND", fmt.Sprint(i))
+		if s.load("", "header X-Round {$ROUND}\n"+standard+"\n}\nhttp://{$TAKEN} {\nrespond taken") == nil {
+			t.Fatal("a port that is taken was opened")
+		}
+		s.awaitEntrances(1)
+		s.wantRound(c, from, "")
+		fresh, fromFresh := s.dial()
+		s.wantRound(fresh, fromFresh, "")
+	}
+}
+
+func TestReloadsLoseNoPost(t *testing.T) {
+	s := newSite(t, "", standard)
+	_, secret := s.key()
+	var answered, lost atomic.Int64
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 50}}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var working sync.WaitGroup
+	for i := range 50 {
+		working.Go(func() {
+			for ctx.Err() == nil {
+				r, err := http.NewRequestWithContext(ctx, "POST", "http://"+s.address+"/rest/search", nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				r.Body, r.ContentLength = io.NopCloser(strings.NewReader("{}")), 2 // it can't be sent twice
+				r.Close = i%5 == 0
+				r.Header.Set("X-API-Key", secret)
+				answer, err := client.Do(r)
+				switch {
+				case ctx.Err() != nil:
+				case err != nil:
+					lost.Add(1)
+					t.Error(err)
+				default:
+					answer.Body.Close()
+					answered.Add(1)
+				}
+			}
+		})
+	}
+	for i := range 10 {
+		for from := answered.Load(); answered.Load() < from+100 && lost.Load() == 0; {
+			runtime.Gosched()
+		}
+		s.reload(i)
+	}
+	stop()
+	working.Wait()
+}
+
+func TestOperatorsListenerWrappersStay(t *testing.T) {
+	s := newSite(t, "servers {\nlistener_wrappers {\nproxy_protocol {\ntimeout 2s\nallow 127.0.0.0/8\n}\n}\n}\n", standard)
+	for i := range 2 {
+		c, from := s.dial()
+		if answer := ask(t, c, from, "PROXY TCP4 192.0.2.7 192.0.2.8 1000 80\r\n"+s.get()+"\r\n"); answer.StatusCode != 200 {
+			t.Fatalf("status %d", answer.StatusCode)
+		}
+		if got := s.upstream.last(t, i+1).Header.Get("X-Forwarded-For"); got != "192.0.2.7" {
+			t.Errorf("the client is %q, want what the PROXY header says", got)
+		}
+		if err := s.load("servers {\nlistener_wrappers {\nproxy_protocol {\ntimeout 3s\nallow 127.0.0.0/8\n}\n}\n}\n", standard); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOverTLSClientsAreToldToOpenAnotherConnection(t *testing.T) {
+	keeper := new(socketKeeper)
+	overTLS := &http.Request{TLS: new(tls.ConnectionState), ProtoMajor: 1}
+	for _, c := range []struct {
+		name     string
+		relieved bool
+		r        *http.Request
+		want     string
+	}{
+		{"no reload", false, overTLS, ""},
+		{"reload", true, overTLS, "close"},
+		{"reload, HTTP/2 says it itself", true, &http.Request{TLS: overTLS.TLS, ProtoMajor: 2}, ""},
+		{"reload, without TLS the connection moves", true, &http.Request{ProtoMajor: 1}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			keeper.relieved.Store(c.relieved)
+			w := discard{http.Header{}}
+			keeper.partWith(w, c.r)
+			if got := w.h.Get("Connection"); got != c.want {
+				t.Errorf("Connection: %q, want %q", got, c.want)
+			}
+		})
+	}
+	(*socketKeeper)(nil).partWith(discard{}, overTLS) // a server that can't be kept
+}
+
+func TestWhatIsNoBareSocketIsLeftAlone(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	k := &socketKeeper{server: new(caddyhttp.Server), log: zap.NewNop()}
+	for _, other := range []net.Listener{l, tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12}), new(entrance)} {
+		if got := k.WrapListener(other); got != other {
+			t.Errorf("a %T became a %T", other, got)
+		}
+	}
+}
+
+func TestTheKeeperStandsFirstAndOnce(t *testing.T) {
+	server := new(caddyhttp.Server)
+	core, logged := observer.New(zap.WarnLevel)
+	log := zap.New(core)
+	wrappers := field[[]caddy.ListenerWrapper](server, "listenerWrappers")
+	if wrappers == nil {
+		t.Fatal("this Caddy has no such field")
+	}
+	*wrappers = []caddy.ListenerWrapper{new(caddyhttp.HTTPRedirectListenerWrapper)}
+	first := keepSocket(server, log)
+	if second := keepSocket(server, log); second != first || first == nil {
+		t.Error("a second handler of a server has another keeper")
+	}
+	if len(*wrappers) != 2 || (*wrappers)[0] != caddy.ListenerWrapper(first) {
+		t.Errorf("the wrappers are %v", *wrappers)
+	}
+	if logged.Len() != 0 {
+		t.Error("it warned")
+	}
+	if keepSocket(nil, log) != nil {
+		t.Error("there is a keeper without a server")
+	}
+}
