@@ -17,6 +17,7 @@ type door struct {
 	network string // tcp, tcp4 or tcp6
 	socket  *net.TCPListener
 	steered bool
+	helper  *net.TCPListener // see steerByHelper; nil for none
 
 	// entrances are the servers that listen, the youngest last; it takes what
 	// comes. turn is closed, and made anew, when another one is to.
@@ -103,6 +104,9 @@ func (e *entrance) leave() {
 		}
 	}
 	_ = d.socket.Close() // it can only say that it is closed
+	if d.helper != nil {
+		_ = d.helper.Close()
+	}
 	for c := range d.parked {
 		_ = c.Close()
 	}
@@ -194,6 +198,7 @@ func (d *door) release(c *net.TCPConn) {
 // steer makes the kernel give connections to this door's socket alone, and
 // none to the ones that Caddy opens beside it for a moment at each reload.
 // Where that is not possible, those that arrive within that moment are reset.
+// The lock of doors is held.
 func (d *door) steer() {
 	if d.steered || !onlyOne(d.socket.Addr()) {
 		return
@@ -220,6 +225,7 @@ func (d *door) steerByHelper() error {
 	if !ok {
 		return errors.Join(fmt.Errorf("a second socket is a %T", l), l.Close())
 	}
+	d.helper = helper // to close it with the door, if that comes first
 	err = steer(helper)
 	go d.drain(helper)
 	return err
