@@ -17,6 +17,7 @@ type question struct {
 	Problem string
 	As      change
 	Graces  []grace
+	Lately  string // how much the key was used of late
 }
 
 // ask shows a question about the key that the form names.
@@ -32,6 +33,9 @@ func (v *visit) ask(name, id string, problem *admin.Problem) error {
 		if status == http.StatusPreconditionFailed {
 			q.Problem = "Somebody changed this key meanwhile, and nothing was done. This is the key as it is now."
 		}
+	}
+	if name != "rotate-dialog" {
+		q.Lately = v.lately(id)
 	}
 	switch name {
 	case "delete-dialog":
@@ -67,6 +71,10 @@ func (v *visit) deleteKey() error {
 	if id == v.me.ID { // its session is over
 		v.w.Header().Set("HX-Redirect", link("signin", url.Values{"ended": {"1"}}))
 		v.Sessions.Close(v.w, v.r, v.site())
+		return nil
+	}
+	if v.onKeyPage() {
+		v.w.Header().Set("HX-Redirect", "./")
 		return nil
 	}
 	list, err := v.current()

@@ -59,6 +59,7 @@ func New(o Options) (http.Handler, error) {
 	c := &console{Options: o, look: look}
 	c.routes = map[string]map[string]func(*visit) error{
 		"/":         {http.MethodGet: (*visit).listKeys},
+		"/key":      {http.MethodGet: (*visit).showKey},
 		"/new":      {http.MethodGet: (*visit).newKey, http.MethodPost: (*visit).createKey},
 		"/edit":     {http.MethodGet: (*visit).editKey, http.MethodPost: (*visit).updateKey},
 		"/switch":   {http.MethodGet: (*visit).askSwitch, http.MethodPost: (*visit).switchKey},

@@ -45,6 +45,80 @@ func TestWhatHappenedIsNotInTheFuture(t *testing.T) {
 	}
 }
 
+func TestNumbersHaveTheirThousandsApart(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 requests", 1: "1 request", 999: "999 requests", 1204: "1,204 requests", 1234567: "1,234,567 requests"} {
+		if got := number(n, "request"); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestUseOfLateInWords(t *testing.T) {
+	for _, x := range []struct {
+		recording bool
+		day, week int64
+		want      string
+	}{
+		{true, 1204, 9000, "1,204 requests in the last 24 hours"},
+		{true, 0, 1, "none in the last 24 hours, 1 request in the last 7 days"},
+		{true, 0, 0, "no request in the last 7 days"},
+		{false, 5, 5, ""},
+	} {
+		u := admin.KeyUsage{Recorded: admin.Recorded{Recording: x.recording}, Lately: admin.Lately{Requests24h: x.day, Requests7d: x.week}}
+		if got := latelyWords(u); got != x.want {
+			t.Errorf("%+v is %q", x, got)
+		}
+	}
+}
+
+func TestChartShowsEveryRequestWithinItsHeight(t *testing.T) {
+	begin := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+	c := chartOf([]admin.UsageBucket{
+		{At: begin, Allowed: 1_000_000},
+		{At: begin.Add(time.Hour), Allowed: 1, Refused: 1},
+		{At: begin.Add(2 * time.Hour)},
+		{At: begin.Add(3 * time.Hour), Allowed: 999_999, Refused: 1},
+	}, "hour")
+	if c.Width != 32 || c.Most != "1,000,000" || c.From != "2 Jan 00:00" || c.To != "2 Jan 04:00" || len(c.Rows) != 3 {
+		t.Errorf("the chart is %+v", c)
+	}
+	for _, b := range c.Bars {
+		if b.AllowedY < 0 || b.RefusedY < 0 || b.AllowedY+b.AllowsH != chartHeight || (b.Allowed != "0") != (b.AllowsH > 0) || (b.Refused != "0") != (b.RefusesH > 0) {
+			t.Errorf("a bar is %+v", b)
+		}
+	}
+	if empty := chartOf(nil, "day"); len(empty.Bars) != 0 || empty.Width == 0 {
+		t.Errorf("no use is %+v", empty)
+	}
+}
+
+func TestAPIsThatAKeyUsesLastUsedFirst(t *testing.T) {
+	v := &visit{now: time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)}
+	used := func(api, outcome string, n int64, ago time.Duration) admin.UsedFor {
+		return admin.UsedFor{Target: admin.Target{API: api}, Outcome: outcome, Requests: n, LastAt: v.now.Add(-ago)}
+	}
+	var got []string
+	for _, u := range v.usedAPIs([]admin.UsedFor{
+		used("rest", "allowed", 1000, time.Hour), used("rest", "insufficient_access", 3, 2*time.Hour), used("", "expired_key", 2, 3*time.Hour),
+		used("graphql", "would_insufficient_access", 1, time.Minute),
+	}) {
+		got = append(got, strings.Join([]string{u.Name, u.Requests, u.Refused, u.Last.Words}, "|"))
+	}
+	if diff := cmp.Diff([]string{"graphql|1|0|1 minute ago", "rest|1,003|3|1 hour ago", "|2|2|3 hours ago"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWhereRequestsWent(t *testing.T) {
+	for want, target := range map[string]admin.Target{
+		"": {}, "rest": {API: "rest"}, "rest/users": {API: "rest", Endpoint: "users"}, "v2/ other endpoints": {API: "v2", OtherEndpoints: true},
+	} {
+		if got := where(target); got != want {
+			t.Errorf("%+v is %q", target, got)
+		}
+	}
+}
+
 func TestCompressionIsForWhoAsksForIt(t *testing.T) {
 	for header, want := range map[string]bool{
 		"": false, "gzip": true, "GZIP": true, "br, gzip;q=0.5": true, "gzip;q=0": false, "gzip; q=0.0": false, "x-gzip": false, "identity": false, "gzip;x": true,
@@ -98,7 +172,7 @@ func TestQuotedTextIsOneWordOfTheShell(t *testing.T) {
 func TestNextPageIsOursOrNone(t *testing.T) {
 	for next, want := range map[string]string{
 		"": "", "audit": "audit", "?q=x": "?q=x", "apis?x=1": "apis?x=1", "//evil": "", "https://evil": "", "delete?id=1": "", `\evil`: "",
-		"audit/../x": "", "try?a=%zz": "", "?" + strings.Repeat("x", 2000): "", "audit?a=%0d%0aSet-Cookie": "audit?a=%0D%0ASet-Cookie",
+		"audit/../x": "", "key?id=key_1&days=7": "key?days=7&id=key_1", "try?a=%zz": "", "?" + strings.Repeat("x", 2000): "", "audit?a=%0d%0aSet-Cookie": "audit?a=%0D%0ASet-Cookie",
 	} {
 		if got := safeNext(next); got != want {
 			t.Errorf("%q leads to %q", next, got)

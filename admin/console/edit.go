@@ -12,11 +12,32 @@ import (
 
 // editKey asks what of the key is to change.
 func (v *visit) editKey() error {
-	f, _, err := v.stored(v.form.Get("id"))
+	f, key, err := v.stored(v.form.Get("id"))
 	if err != nil {
 		return err
 	}
+	if v.form.Has("suggested") {
+		if err := v.suggest(f, key); err != nil {
+			return err
+		}
+	}
 	return v.dialog(http.StatusOK, "key-dialog", f)
+}
+
+// suggest fills the form with what is suggested instead of what the key has.
+func (v *visit) suggest(f *keyForm, key *admin.Key) error {
+	found, err := v.suggestion(key.ID)
+	if err != nil || found == nil {
+		return err
+	}
+	apis, _, err := v.client.APIs(v.r.Context())
+	if err != nil {
+		return err
+	}
+	f.Mode, f.APIs, f.Gone = found.Permissions.Mode, nil, nil
+	f.list(apis.Data, found.Permissions.APIs)
+	f.Lost = v.lost(key.ID, found.Permissions)
+	return nil
 }
 
 // stored returns the form of a key as it is.
@@ -44,6 +65,9 @@ func (v *visit) updateKey() error {
 		return v.conflict(f)
 	}
 	f.read(v.form)
+	if v.form.Has("lost") {
+		return v.showLost(f, key)
+	}
 	patch := v.patch(f, key)
 	if len(f.Faults) > 0 {
 		return v.dialog(http.StatusUnprocessableEntity, "key-dialog", f)
@@ -51,6 +75,9 @@ func (v *visit) updateKey() error {
 	if v.form.Has("as") {
 		v.fragment(http.StatusOK, "as-texts", v.edition(key.ID, seen, patch))
 		return nil
+	}
+	if v.unseen(f, key.ID, patch) {
+		return v.dialog(http.StatusOK, "key-dialog", f)
 	}
 	changed, _, err := v.client.Patch(v.r.Context(), key.ID, patch, seen)
 	var problem *admin.Problem

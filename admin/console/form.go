@@ -27,6 +27,7 @@ type keyForm struct {
 	Faults  map[string]string
 	Problem string   // what is wrong and belongs to no field
 	Changed []string // what somebody else changed meanwhile
+	Lost    *lost    // what the key did lately that would be refused; nil: nothing to say
 }
 
 // apiRow is one declared API in the form.

@@ -3,6 +3,8 @@ package console
 import (
 	"net/http"
 	"net/url"
+	"path"
+	"strconv"
 	"time"
 
 	"github.com/caddy-keywarden/keywarden/admin"
@@ -18,17 +20,27 @@ type keyList struct {
 }
 
 // filters are what of the list is looked at; the address bar holds them.
-type filters struct{ Q, Status, Owner, API string }
+type filters struct{ Q, Status, Owner, API, Unused string }
 
 // Any reports whether anything is filtered.
 func (f filters) Any() bool { return f != filters{} }
 
 func (f filters) values() url.Values {
-	return url.Values{"q": {f.Q}, "status": {f.Status}, "owner": {f.Owner}, "api": {f.API}}
+	return url.Values{"q": {f.Q}, "status": {f.Status}, "owner": {f.Owner}, "api": {f.API}, "unused": {f.Unused}}
 }
 
 func filtersOf(values url.Values) filters {
-	return filters{Q: values.Get("q"), Status: values.Get("status"), Owner: values.Get("owner"), API: values.Get("api")}
+	return filters{Q: values.Get("q"), Status: values.Get("status"), Owner: values.Get("owner"), API: values.Get("api"), Unused: values.Get("unused")}
+}
+
+// unusedSince returns since when the keys that are asked for were not used;
+// the zero time where that is not asked.
+func (f filters) unusedSince(now time.Time) time.Time {
+	days, err := strconv.Atoi(f.Unused)
+	if err != nil || days < 1 || days > 3660 {
+		return time.Time{}
+	}
+	return now.AddDate(0, 0, -days)
 }
 
 // keyRow is a key in the list.
@@ -42,7 +54,8 @@ type keyRow struct {
 	ReadOnly               bool // the visitor may not change it
 	Mine                   bool // it is the visitor's own key
 	Invisible              bool // its name or owner may not be what it looks like
-	OwnerLink, HistoryLink string
+	OwnerLink, PageLink    string
+	HistoryLink            string
 }
 
 func (v *visit) row(key *admin.Key) keyRow {
@@ -51,7 +64,7 @@ func (v *visit) row(key *admin.Key) keyRow {
 		Expires: momentOf(key.ExpiresAt, v.now), Used: past(key.LastUsedAt, v.now), Created: past(&key.CreatedAt, v.now),
 		ReadOnly: !v.mayChange(), Mine: key.ID == v.me.ID,
 		Invisible: invisible(key.Name) || invisible(key.Owner),
-		OwnerLink: link("./", url.Values{"owner": {key.Owner}}), HistoryLink: link("audit", url.Values{"key": {key.ID}}),
+		OwnerLink: link("./", url.Values{"owner": {key.Owner}}), PageLink: link("key", url.Values{"id": {key.ID}}), HistoryLink: link("audit", url.Values{"key": {key.ID}}),
 	}
 	const week = 7 * 24 * time.Hour
 	row.Soon = key.ExpiresAt != nil && key.Status == "active" && key.ExpiresAt.Sub(v.now) < week
@@ -89,7 +102,7 @@ func (v *visit) listKeys() error {
 func (v *visit) keys(asked url.Values) (*keyList, error) {
 	f := filtersOf(asked)
 	found, _, err := v.client.List(v.r.Context(), admin.KeyFilter{
-		Text: f.Q, Status: f.Status, Owner: f.Owner, API: f.API, Cursor: asked.Get("cursor"),
+		Text: f.Q, Status: f.Status, Owner: f.Owner, API: f.API, UnusedSince: f.unusedSince(v.now), Cursor: asked.Get("cursor"),
 	})
 	if err != nil {
 		return nil, err
@@ -104,6 +117,12 @@ func (v *visit) keys(asked url.Values) (*keyList, error) {
 		list.More = link("./", more)
 	}
 	return list, nil
+}
+
+// onKeyPage reports whether the visitor looks at one key.
+func (v *visit) onKeyPage() bool {
+	page, err := url.Parse(v.r.Header.Get("HX-Current-URL"))
+	return err == nil && path.Base(page.Path) == "key"
 }
 
 // current returns the list as the visitor's page shows it: a browser says

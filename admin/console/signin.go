@@ -108,7 +108,7 @@ func (v *visit) see(page string) {
 // one segment and a query, so that nobody is sent to another site.
 func safeNext(next string) string {
 	page, query, _ := strings.Cut(next, "?")
-	if page != "" && page != "audit" && page != "apis" && page != "try" {
+	if page != "" && page != "audit" && page != "key" && page != "apis" && page != "try" {
 		return ""
 	}
 	values, err := url.ParseQuery(query)

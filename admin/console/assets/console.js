@@ -108,9 +108,16 @@
   document.addEventListener("click", (event) => {
     for (const selector in does) {
       const button = event.target.closest(selector);
-      if (button) return does[selector](button);
+      if (!button) continue;
+      does[selector](button);
+      return tell(button);
     }
   });
+
+  // Whoever changes what a key may do is told what it did lately that would
+  // be refused.
+  const tell = (element) => element.closest(".modes")?.dispatchEvent(new Event("permissions", { bubbles: true }));
+  document.addEventListener("change", (event) => tell(event.target));
 
   // A page that is left must not hold a secret: the browser may keep it whole
   // for its back button.
