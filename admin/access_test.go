@@ -1,9 +1,11 @@
 package admin_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -187,6 +189,29 @@ func TestHealthNeedsNoKey(t *testing.T) {
 	answer := s.do("GET", "/readyz", "", "Authorization: ").problem(503, "not_ready")
 	if strings.Contains(answer.text, "10.0.0.3") || answer.header.Get("Retry-After") == "" {
 		t.Errorf("the answer is %s, %v", answer.text, answer.header)
+	}
+}
+
+// Probes ask every few seconds; the log tells what has changed.
+func TestThatItIsNotReadyIsLoggedOnce(t *testing.T) {
+	var fault error
+	var log bytes.Buffer
+	s := newSite(t, func(o *admin.Options) {
+		o.Ready = func(context.Context) error { return fault }
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	for _, fault = range []error{nil, errors.New("refused"), errors.New("refused"), errors.New("hangs"), nil, nil, errors.New("refused again")} {
+		s.do("GET", "/readyz", "", "Authorization: ")
+	}
+	want := []string{`level=WARN msg="not ready" error=refused`, `level=INFO msg="ready again"`, `level=WARN msg="not ready" error="refused again"`}
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(lines) != len(want) {
+		t.Fatalf("the log is\n%s", log.String())
+	}
+	for i := range want {
+		if !strings.Contains(lines[i], want[i]) {
+			t.Errorf("line %d is %s, want %s", i, lines[i], want[i])
+		}
 	}
 }
 

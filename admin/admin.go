@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-keywarden/keywarden/internal/gate"
@@ -107,7 +108,8 @@ type api struct {
 	Options
 	routes   []route
 	schemas  *validator
-	document []byte // /v1/openapi.json
+	document []byte      // /v1/openapi.json
+	unready  atomic.Bool // what the last GET /readyz found
 }
 
 // New returns the admin API: /v1, /docs, /healthz and /readyz.

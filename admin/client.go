@@ -34,6 +34,7 @@ type Client struct {
 	address string
 	key     keys.Secret
 	http    *http.Client
+	wait    time.Duration // until a change holds everywhere; 0: no time
 }
 
 // NewClient returns a client of the API at address, as ParseAddress takes it.
@@ -63,6 +64,22 @@ func (c Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "client o
 type Answer struct {
 	Body json.RawMessage // as the API sent it; empty for a 204
 	ETag string          // of the key, for If-Match; "" where there is none
+	// Everywhere says that the change holds on every gateway on the store:
+	// what a client that Waits asks for.
+	Everywhere bool
+	// Pending names the gateways on which the change is not known to hold, as
+	// GET /v1/nodes does; "*" where they can't be told. Only with Waits.
+	Pending string
+}
+
+// Waits returns a client whose changes are answered when they hold on every
+// gateway on the store, or after the given time, in whole seconds.
+func (c *Client) Waits(most time.Duration) *Client {
+	waiting, transport := *c, *c.http
+	waiting.wait = (most + time.Second - 1).Truncate(time.Second)
+	transport.Timeout += waiting.wait
+	waiting.http = &transport
+	return &waiting
 }
 
 // KeyFilter selects keys for List. Zero fields select everything.
@@ -118,9 +135,8 @@ func (c *Client) Patch(ctx context.Context, id string, p Patch, etag string) (Ke
 }
 
 // Delete deletes a key; with an etag, only if nobody has changed it since.
-func (c *Client) Delete(ctx context.Context, id, etag string) error {
-	_, err := c.do(ctx, outgoing{method: http.MethodDelete, path: keyPath(id), etag: etag})
-	return err
+func (c *Client) Delete(ctx context.Context, id, etag string) (Answer, error) {
+	return c.do(ctx, outgoing{method: http.MethodDelete, path: keyPath(id), etag: etag})
 }
 
 // Rotate gives a key a new secret; the old one works on for the grace, which
@@ -252,7 +268,10 @@ func (c *Client) do(ctx context.Context, what outgoing) (Answer, error) {
 	if res.StatusCode != http.StatusNoContent && !isJSONAnswer(res) {
 		return Answer{}, c.strange(res)
 	}
-	return Answer{Body: body, ETag: res.Header.Get("ETag")}, nil
+	return Answer{
+		Body: body, ETag: res.Header.Get("ETag"),
+		Everywhere: res.Header.Get(headerApplied) != "", Pending: res.Header.Get(headerPending),
+	}, nil
 }
 
 func (c *Client) request(ctx context.Context, what outgoing) (*http.Request, error) {
@@ -281,6 +300,9 @@ func (c *Client) request(ctx context.Context, what outgoing) (*http.Request, err
 	}
 	if what.etag != "" {
 		r.Header.Set("If-Match", what.etag)
+	}
+	if c.wait > 0 && what.changes() {
+		r.Header.Set(headerPrefer, fmt.Sprintf("wait=%d", c.wait/time.Second))
 	}
 	r.Header.Set("Accept", "application/json, application/problem+json")
 	r.Header.Set("User-Agent", "keywarden")

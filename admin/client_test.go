@@ -165,7 +165,7 @@ func TestRequestsAreWhatTheAPIExpects(t *testing.T) {
 			return err
 		}, seen{Line: "PATCH /v1/keys/key_1", Type: "application/json", Match: `"7"`, Body: `{"name":"<a & b>","expires_at":null}`}},
 		{
-			func(ctx context.Context) error { return c.Delete(ctx, "key_1", `"7"`) },
+			func(ctx context.Context) error { _, err := c.Delete(ctx, "key_1", `"7"`); return err },
 			seen{Line: "DELETE /v1/keys/key_1", Match: `"7"`},
 		},
 		{func(ctx context.Context) error {
@@ -287,7 +287,7 @@ func TestAChangeThatWasNeverSentIsNotInDoubt(t *testing.T) {
 		t.Fatal(err)
 	}
 	var unanswered *admin.UnansweredError
-	if err := clientAt(t, address).Delete(t.Context(), "key_1", ""); !errors.As(err, &unanswered) || unanswered.InDoubt || !strings.Contains(err.Error(), address) {
+	if _, err := clientAt(t, address).Delete(t.Context(), "key_1", ""); !errors.As(err, &unanswered) || unanswered.InDoubt || !strings.Contains(err.Error(), address) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -192,7 +192,7 @@ func TestWhatOtherNodesDeclareCanBeListedGrantedAndRegistered(t *testing.T) {
 		keys.Declared{Name: "billing", Title: "Billing", Patterns: []string{"/bills/*"}, Endpoints: []string{"b"}},
 		keys.Declared{Name: "rest", Title: "Their REST", Patterns: []string{"/rest/*", "/more"}, Endpoints: []string{"orders"}})
 	s.node("c", -time.Hour, keys.Declared{Name: "billing", Title: "Bills", Patterns: []string{"/bills/*"}, Endpoints: []string{"a"}})
-	self.Declare([]keys.Declared{{Name: "former"}}, time.Hour) // what this node declared before a reload
+	self.Declare("gw-1", []keys.Declared{{Name: "former"}}, time.Hour) // what this node declared before a reload
 	if err := self.Tell(t.Context()); err != nil {
 		t.Fatal(err)
 	}

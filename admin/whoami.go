@@ -32,11 +32,17 @@ func (a *api) whoami(c *call) (any, error) {
 // health is GET /healthz: this process answers.
 func (a *api) health(*call) (any, error) { return Health{Status: "ok"}, nil }
 
-// ready is GET /readyz. It needs no key, so the reason goes to the log only.
+// ready is GET /readyz. It needs no key, so the reason goes to the log only,
+// and once: probes ask every few seconds, however long the store is down.
 func (a *api) ready(c *call) (any, error) {
 	if err := a.Ready(c.ctx); err != nil {
-		a.logFault(c.request, err)
+		if c.ctx.Err() == nil && !a.unready.Swap(true) {
+			a.Logger.WarnContext(c.ctx, "not ready", "error", err)
+		}
 		return nil, errNotReady
+	}
+	if a.unready.Swap(false) {
+		a.Logger.InfoContext(c.ctx, "ready again")
 	}
 	return Health{Status: "ok"}, nil
 }

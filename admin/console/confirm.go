@@ -65,7 +65,7 @@ func (v *visit) askDelete() error { return v.ask("delete-dialog", v.form.Get("id
 
 func (v *visit) deleteKey() error {
 	id := v.form.Get("id")
-	if err := v.client.Delete(v.r.Context(), id, v.form.Get("etag")); err != nil {
+	if _, err := v.client.Delete(v.r.Context(), id, v.form.Get("etag")); err != nil {
 		return v.again("delete-dialog", err)
 	}
 	if id == v.me.ID { // its session is over

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-keywarden/keywarden/admin"
+	"github.com/caddy-keywarden/keywarden/internal/fleet"
 	"github.com/caddy-keywarden/keywarden/internal/gate"
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 	"github.com/caddy-keywarden/keywarden/internal/permission"
@@ -49,8 +50,10 @@ func newGateway(t *testing.T) *gateway {
 	must(t, err)
 	g.adminKey = secret.Reveal()
 	digest := secret.Digest()
+	member := fleet.New(fleet.Options{Store: store, Name: "gw-1:1"})
+	must(t, member.Tell(t.Context()))
 	handler, err := admin.New(admin.Options{
-		Store: store, Authenticator: auth, ConfigAdmin: &digest,
+		Store: store, Fleet: member, Authenticator: auth, ConfigAdmin: &digest,
 		Catalog: func() *gate.Catalog { return catalog },
 	})
 	must(t, err)

@@ -14,17 +14,18 @@ import (
 
 func (p *program) delete() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "delete ID [--yes]",
+		Use:   "delete ID [--yes] [--wait 5s]",
 		Short: "Deletes a key",
 		Long: `
 Deletes a key: its secrets are refused from the next request on, for good. It
 asks first, and only y or yes deletes. To switch a key off for a while, see
 keywarden keys disable.`,
 		Example: `  keywarden keys delete key_0192f3a1c5d87c3e9b4a6f10d2e8c7b5
-  keywarden keys delete key_0192f3a1c5d87c3e9b4a6f10d2e8c7b5 --yes`,
+  keywarden keys delete key_0192f3a1c5d87c3e9b4a6f10d2e8c7b5 --yes --wait 5s`,
 		DisableFlagsInUseLine: true,
 	}
 	cmd.Flags().Bool("yes", false, "Delete without asking")
+	addWaitFlag(cmd)
 	p.action(cmd, []string{"ID"}, runDelete)
 	return cmd
 }
@@ -34,7 +35,7 @@ func runDelete(ctx context.Context, i *invocation) error {
 	if err != nil {
 		return usagef("%v", err)
 	}
-	client, err := i.client()
+	client, err := i.changingClient()
 	if err != nil {
 		return err
 	}
@@ -49,11 +50,12 @@ func runDelete(ctx context.Context, i *invocation) error {
 		}
 		etag = seen.ETag // what is deleted is what was shown
 	}
-	if err := client.Delete(ctx, i.args[0], etag); err != nil {
+	answer, err := client.Delete(ctx, i.args[0], etag)
+	if err != nil {
 		return err
 	}
 	i.note("Deleted key %q (%s, %s).", key.Name, printable(key.ID), printable(key.Prefix))
-	return nil
+	return i.everywhere(answer)
 }
 
 func (i *invocation) confirm(ctx context.Context, key *admin.Key) error {

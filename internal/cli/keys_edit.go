@@ -10,7 +10,7 @@ import (
 
 func (p *program) edit() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "edit ID [--name N] [--owner O] [--all | --read-only | --allow API[/ENDPOINT]=none|read|write ...] [--expires 30d|DATE|never] [--admin none|read|write] [--json]",
+		Use:   "edit ID [--name N] [--owner O] [--all | --read-only | --allow API[/ENDPOINT]=none|read|write ...] [--expires 30d|DATE|never] [--admin none|read|write] [--wait 5s] [--json]",
 		Short: "Changes a key",
 		Long: `
 Changes what the flags name, and nothing else. Permissions are replaced whole:
@@ -26,6 +26,7 @@ is. If somebody else changes the key at the same moment, nothing is changed.`,
 	addPermissionFlags(cmd)
 	addExpiresFlag(cmd)
 	f.String("admin", "none", "Access to the admin API: `none|read|write`")
+	addWaitFlag(cmd)
 	addJSONFlag(cmd)
 	p.action(cmd, []string{"ID"}, runEdit)
 	return cmd
@@ -42,7 +43,7 @@ func runEdit(ctx context.Context, i *invocation) error {
 // change patches the key as it is now: an edit that somebody else makes in
 // between is not overwritten.
 func (i *invocation) change(ctx context.Context, patch admin.Patch, done string) error {
-	client, err := i.client()
+	client, err := i.changingClient()
 	if err != nil {
 		return err
 	}
@@ -54,11 +55,17 @@ func (i *invocation) change(ctx context.Context, patch admin.Patch, done string)
 	if err != nil {
 		return err
 	}
-	if i.wantsJSON() {
-		return i.printJSON(answer.Body)
+	return i.changedKey(answer, "%s key %q (%s, %s): %s, %s.", done, key.Name, printable(key.ID), printable(key.Prefix), printable(key.Status), describe(&key))
+}
+
+// changedKey prints the answer, or the note, and whether the change holds.
+func (i *invocation) changedKey(answer admin.Answer, note string, args ...any) error {
+	if !i.wantsJSON() {
+		i.note(note, args...)
+	} else if err := i.printJSON(answer.Body); err != nil {
+		return err
 	}
-	i.note("%s key %q (%s, %s): %s, %s.", done, key.Name, printable(key.ID), printable(key.Prefix), printable(key.Status), describe(&key))
-	return nil
+	return i.everywhere(answer)
 }
 
 func (i *invocation) patch() (admin.Patch, error) {
@@ -113,12 +120,13 @@ func (p *program) disable() *cobra.Command {
 
 func (p *program) toggle(name, short string, enabled bool, done, long string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:                   name + " ID [--json]",
+		Use:                   name + " ID [--wait 5s] [--json]",
 		Short:                 short,
 		Long:                  long,
 		Example:               "  keywarden keys " + name + " key_0192f3a1c5d87c3e9b4a6f10d2e8c7b5",
 		DisableFlagsInUseLine: true,
 	}
+	addWaitFlag(cmd)
 	addJSONFlag(cmd)
 	p.action(cmd, []string{"ID"}, func(ctx context.Context, i *invocation) error {
 		return i.toggle(ctx, enabled, done)
@@ -129,7 +137,7 @@ func (p *program) toggle(name, short string, enabled bool, done, long string) *c
 // toggle needs no guard against lost updates: it says what shall be, whatever
 // was before, and in an emergency it must not fail because of an edit.
 func (i *invocation) toggle(ctx context.Context, enabled bool, done string) error {
-	client, err := i.client()
+	client, err := i.changingClient()
 	if err != nil {
 		return err
 	}
@@ -137,9 +145,5 @@ func (i *invocation) toggle(ctx context.Context, enabled bool, done string) erro
 	if err != nil {
 		return err
 	}
-	if i.wantsJSON() {
-		return i.printJSON(answer.Body)
-	}
-	i.note("%s key %q (%s, %s): %s.", done, key.Name, printable(key.ID), printable(key.Prefix), printable(key.Status))
-	return nil
+	return i.changedKey(answer, "%s key %q (%s, %s): %s.", done, key.Name, printable(key.ID), printable(key.Prefix), printable(key.Status))
 }

@@ -13,7 +13,7 @@ const maxGrace = 30 * 24 * time.Hour
 
 func (p *program) rotate() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "rotate ID [--grace 24h] [--json]",
+		Use:   "rotate ID [--grace 24h] [--wait 5s] [--json]",
 		Short: "Gives a key a new secret",
 		Long: `
 Gives a key a new secret, which is printed alone on standard output, this once.
@@ -24,6 +24,7 @@ an earlier one at once.`,
 		DisableFlagsInUseLine: true,
 	}
 	cmd.Flags().String("grace", "0s", "How long the old secret goes on working: a `duration` (24h, 7d), at most 30d")
+	addWaitFlag(cmd)
 	addJSONFlag(cmd)
 	p.action(cmd, []string{"ID"}, runRotate)
 	return cmd
@@ -38,7 +39,7 @@ func runRotate(ctx context.Context, i *invocation) error {
 	if err != nil || grace < 0 || grace > maxGrace {
 		return usagef("--grace %s: expected a duration from 0s to 30d", text)
 	}
-	client, err := i.client()
+	client, err := i.changingClient()
 	if err != nil {
 		return err
 	}
@@ -46,5 +47,8 @@ func runRotate(ctx context.Context, i *invocation) error {
 	if err != nil {
 		return err
 	}
-	return i.handOut(key, answer, "Rotated")
+	if err := i.handOut(key, answer, "Rotated"); err != nil {
+		return err
+	}
+	return i.everywhere(answer)
 }
