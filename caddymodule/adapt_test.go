@@ -128,6 +128,8 @@ var refused = []struct {
 	{"no duration", "cache {\nunknown_ttl soon\n}", "", []string{`duration "soon"`, "such as 10s", "Caddyfile:4"}},
 	{"bad rate", "cache {\nlookups 500\n}", "", []string{`rate "500"`, "such as 500/s", "Caddyfile:4"}},
 	{"bad number", "cache {\nmax_keys many\n}", "", []string{`max_keys: found "many"`, "such as 100000", "Caddyfile:4"}},
+	{"more keys to read at start than are kept", "cache {\nmax_keys 10\nwarm 11\n}", "", []string{"cache.warm 11: expected 0 to 10", "Caddyfile:2"}},
+	{"two names of the node", "node a b", "", []string{"node: found 2 arguments", "Caddyfile:3"}},
 	{"option of a block without the block", "cache {\nttl 1s {\n}\n}", "", []string{"Caddyfile:4"}},
 
 	{"unknown option", "", "colour red", []string{`api_key_auth: unknown option "colour"`, "expected one of realm, credentials, public", "Caddyfile:7"}},

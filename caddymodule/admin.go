@@ -1,9 +1,11 @@
 package caddymodule
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -127,10 +129,34 @@ func clientIP(r *http.Request) string {
 	return ip
 }
 
-// version is what Caddy calls this binary.
+const modulePath = "github.com/caddy-keywarden/keywarden"
+
+// version is the product's: what our own builds call themselves, else that of
+// the module, which a Caddy with other plugins may have built in. What Caddy
+// says of itself would be Caddy's.
 func version() string {
-	simple, _ := caddy.Version()
-	return simple
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return unknownVersion
+	}
+	return versionOf(info, caddy.CustomVersion)
+}
+
+const unknownVersion = "unknown"
+
+func versionOf(info *debug.BuildInfo, custom string) string {
+	if info.Main.Path == modulePath {
+		return cmp.Or(custom, info.Main.Version, unknownVersion)
+	}
+	for _, module := range info.Deps {
+		if module.Path == modulePath {
+			if module.Replace != nil {
+				module = module.Replace
+			}
+			return cmp.Or(module.Version, unknownVersion)
+		}
+	}
+	return unknownVersion
 }
 
 // ServeHTTP answers as the admin API.

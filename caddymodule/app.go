@@ -73,7 +73,10 @@ func (a *App) expand(repl *caddy.Replacer) (err error) {
 	if a.settings.Store, err = expandStore(a.settings.Store, repl); err != nil {
 		return err
 	}
-	a.settings.AdminKey, err = expandAdminKey(a.settings.AdminKey, repl)
+	if a.settings.AdminKey, err = expandAdminKey(a.settings.AdminKey, repl); err != nil {
+		return err
+	}
+	a.settings.Node, err = expandNode(a.settings.Node, repl)
 	return err
 }
 
@@ -111,7 +114,7 @@ func (a *App) Start() error {
 		return fmt.Errorf("opening %s store: %w", a.settings.Store.Kind, err)
 	}
 	a.key, a.engine = key, value.(*engine)
-	a.engine.use(a, lookupOptions(a.settings), a.log)
+	a.engine.use(a, lookupOptions(a.settings), a.settings.Node, a.log)
 	a.log.Debug("key store open", zap.Bool("kept_from_before", kept))
 
 	gates := make([]*gate.Gate, 0, len(a.auths))

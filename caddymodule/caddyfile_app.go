@@ -35,11 +35,13 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //			unknown_ttl    <duration>
 //			stale_if_error <duration>
 //			lookups        <number>/s
+//			warm           <number>
 //		}
+//		node       <name>
 //	}
 //
-// Every option may be left out. Placeholders in store and admin_key, such as
-// {env.NAME}, are replaced at load.
+// Every option may be left out. Placeholders in store, admin_key and node, such
+// as {env.NAME}, are replaced at load.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	start := where(d)
@@ -48,6 +50,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		once("key_prefix", text(&a.KeyPrefix, "a prefix, such as acme")).
 		once("admin_key", text(&a.AdminKey, "a secret, such as {env.KEYWARDEN_ADMIN_KEY}")).
 		once("cache", a.readCache).
+		once("node", text(&a.Node, "a name, such as gw-1 or {env.NODE_NAME}")).
 		read(d)
 	if err != nil {
 		return err
@@ -84,6 +87,7 @@ func (a *App) readCache(d *caddyfile.Dispenser) error {
 		once("unknown_ttl", duration(&a.Cache.UnknownTTL)).
 		once("stale_if_error", duration(&a.Cache.StaleIfError)).
 		once("lookups", a.readLookups).
+		once("warm", integer(&a.Cache.Warm, "a number of keys, such as 10000")).
 		read(d)
 }
 

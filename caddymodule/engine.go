@@ -50,6 +50,7 @@ type engine struct {
 type user struct {
 	app     *App
 	options gate.LookupOptions
+	node    string // what it calls the node
 	log     *zap.Logger
 	// catalog is what app declares; nil as long as it has not said so.
 	catalog *gate.Catalog
@@ -94,6 +95,7 @@ func openEngine(s config.Settings, log *zap.Logger) (*engine, error) {
 	e.work(func() { e.member.Run(ctx, e.fault(tellingOthers)) })
 	e.work(func() { e.feed.Run(ctx, e.fault("following changes")) })
 	e.work(func() { e.lookup.Run(ctx, e.fault("reading known secrets")) })
+	e.work(func() { e.warm(ctx, s.Warm) })
 	e.work(func() {
 		report := e.fault("writing down when keys were used")
 		if err := e.usage.Run(ctx, report); err != nil {
@@ -127,10 +129,10 @@ func quiet(log *zap.Logger) *zap.Logger {
 }
 
 // use makes the engine work as app wants it, from now on.
-func (e *engine) use(app *App, options gate.LookupOptions, log *zap.Logger) {
+func (e *engine) use(app *App, options gate.LookupOptions, node string, log *zap.Logger) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.users = append(e.users, user{app: app, options: options, log: quiet(log)})
+	e.users = append(e.users, user{app: app, options: options, node: node, log: quiet(log)})
 	e.obey()
 }
 
@@ -164,7 +166,7 @@ func (e *engine) obey() {
 	e.lookup.Configure(last.options)
 	e.log.Store(last.log)
 	if last.catalog != nil {
-		e.member.Declare(declared(last.catalog), keeps(last.options))
+		e.member.Declare(last.node, declared(last.catalog), keeps(last.options))
 	}
 }
 

@@ -3,8 +3,10 @@ package caddymodule
 import (
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
 	"github.com/caddy-keywarden/keywarden/config"
@@ -22,20 +24,36 @@ const beatOnSQLite = 10 * time.Second
 
 // newMember makes this process a node on its store.
 func newMember(store keys.Store, s config.Settings, skewed func(time.Duration)) *fleet.Member {
-	o := fleet.Options{Store: store, Name: nodeName(), Version: version(), Keeps: keeps(lookupOptions(s)), Skewed: skewed}
+	o := fleet.Options{Store: store, Name: s.Node, Version: version(), Keeps: keeps(lookupOptions(s)), Skewed: skewed}
 	if s.Store.Kind == config.SQLite {
 		o.Every = beatOnSQLite
 	}
 	return fleet.New(o)
 }
 
-// nodeName is what people know a process by.
+// expandNode replaces placeholders, and takes an empty one for a fault: nodes
+// of one name can't be told apart.
+func expandNode(text string, repl *caddy.Replacer) (string, error) {
+	if text == "" {
+		return nodeName(), nil
+	}
+	text, err := repl.ReplaceOrErr(text, true, true)
+	if err != nil {
+		return "", fmt.Errorf("node: %w; expected a name: set the variable, or remove node", err)
+	}
+	if text = strings.TrimSpace(text); fleet.Name(text) != text {
+		return "", fmt.Errorf("node %q: expected 1 to 100 of the characters a-z, A-Z, 0-9, '.', '_', ':' and '-'", text)
+	}
+	return text, nil
+}
+
+// nodeName is what people know a process by, if nobody has named it.
 func nodeName() string {
 	host, err := os.Hostname()
 	if err != nil { // its number still tells it from others
 		host = "unknown"
 	}
-	return fmt.Sprintf("%s:%d", host, os.Getpid())
+	return fleet.Name(fmt.Sprintf("%s:%d", host, os.Getpid()))
 }
 
 // keeps is how long a key that was cached may serve without the store.

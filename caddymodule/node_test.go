@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-keywarden/keywarden/internal/gate"
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 	"github.com/caddy-keywarden/keywarden/internal/store/sqlite"
 )
@@ -113,5 +114,49 @@ func TestANodeTellsWhichChangesHoldOnIt(t *testing.T) {
 			}
 			return list.Data[0].AppliedSeq == list.LastSeq && list.Data[0].Lag == 0 && list.LastSeq > 0
 		})
+	}
+}
+
+func TestANodeIsCalledWhatTheConfigurationSaysAndAReloadRenamesIt(t *testing.T) {
+	s := newSite(t, "", standard)
+	s.publishes("graphql rest serverless")
+	named := func(name string) string {
+		return "api_keys {\nstore sqlite {$DIR}/keys.db\nnode " + name + "\n}"
+	}
+	nodes, _ := s.published()
+	t.Setenv("NODE_NAME", "eu-1.gw")
+	if err := s.load(named("{env.NODE_NAME}"), standard); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("it has its new name", func() bool {
+		renamed, _ := s.published()
+		return len(renamed) == 1 && renamed[0].Name == "eu-1.gw" && renamed[0].ID == nodes[0].ID
+	})
+	for _, bad := range []string{"{env.NO_SUCH_NAME}", `"gw 1"`, `"gw,2"`, strings.Repeat("x", 101), "`\"\\n\"`"} {
+		if err := s.load(named(bad), standard); err == nil || !strings.Contains(err.Error(), "node") {
+			t.Errorf("node %s: %v", bad, err)
+		}
+	}
+}
+
+func TestAStartFillsTheCache(t *testing.T) {
+	s := newSite(t, "", standard)
+	secrets := make([]string, 200)
+	for i := range secrets {
+		_, secrets[i] = s.key()
+	}
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.load(withCache("warm 200"), standard); err != nil {
+		t.Fatal(err)
+	}
+	first := -1
+	s.eventually("a key is there that nobody has asked for", func() bool {
+		first = min(first+1, len(secrets)-1)
+		return s.found(secrets[first]) == gate.Hit
+	})
+	if first == len(secrets)-1 {
+		t.Error("each key was looked up")
 	}
 }

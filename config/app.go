@@ -48,6 +48,11 @@ type App struct {
 
 	// What is remembered of the store, and how long.
 	Cache *Cache `json:"cache,omitempty"`
+
+	// What other gateways on the store, and people, call this one: 1 to 100 of
+	// the characters a-z, A-Z, 0-9, `.`, `_`, `:` and `-`. Placeholders are
+	// replaced at load. Default: the host's name and the process's number.
+	Node string `json:"node,omitempty"`
 }
 
 // Store says where keys are kept.
@@ -79,6 +84,9 @@ type Cache struct {
 	StaleIfError *Duration `json:"stale_if_error,omitempty"`
 	// How many look-ups a second unknown secrets may cause. Default: 500/s.
 	Lookups *Rate `json:"lookups,omitempty"`
+	// How many keys a gateway that has just started reads into its cache,
+	// those first that were used last. Default: 0, each when it is first used.
+	Warm *int `json:"warm,omitempty"`
 }
 
 // Settings is an App with every default filled in.
@@ -91,6 +99,8 @@ type Settings struct {
 	UnknownTTL   time.Duration
 	StaleIfError time.Duration
 	Lookups      Rate
+	Warm         int
+	Node         string
 }
 
 // Settings fills in the defaults; dataDir is Caddy's data directory.
@@ -99,6 +109,7 @@ func (a *App) Settings(dataDir string) Settings {
 		Store:        Store{Kind: SQLite},
 		KeyPrefix:    a.KeyPrefix,
 		AdminKey:     a.AdminKey,
+		Node:         a.Node,
 		MaxKeys:      DefaultMaxKeys,
 		TTL:          DefaultTTL,
 		UnknownTTL:   DefaultUnknownTTL,
@@ -119,6 +130,7 @@ func (a *App) Settings(dataDir string) Settings {
 	}
 	set(&s.MaxKeys, a.Cache.MaxKeys)
 	set(&s.Lookups, a.Cache.Lookups)
+	set(&s.Warm, a.Cache.Warm)
 	set((*Duration)(&s.TTL), a.Cache.TTL)
 	set((*Duration)(&s.UnknownTTL), a.Cache.UnknownTTL)
 	set((*Duration)(&s.StaleIfError), a.Cache.StaleIfError)
@@ -163,6 +175,13 @@ func (c *Cache) validate() error {
 	var faults []error
 	if c.MaxKeys != nil && (*c.MaxKeys < 1 || *c.MaxKeys > maxKeys) {
 		faults = append(faults, fault("", "cache.max_keys %d: expected 1 to %d", *c.MaxKeys, maxKeys))
+	}
+	if c.Warm != nil {
+		kept := DefaultMaxKeys
+		set(&kept, c.MaxKeys)
+		if *c.Warm < 0 || *c.Warm > kept {
+			faults = append(faults, fault("", "cache.warm %d: expected 0 to %d, as many as max_keys", *c.Warm, kept))
+		}
 	}
 	for _, d := range []struct {
 		name  string

@@ -25,7 +25,7 @@ func TestEverythingHasADefault(t *testing.T) {
 func TestWhatIsConfiguredReplacesTheDefault(t *testing.T) {
 	var app App
 	text := `{"store": {"kind": "sqlite", "address": "./k.db"}, "key_prefix": "acme", "admin_key": "s",
-		"cache": {"max_keys": 5, "ttl": "2s", "unknown_ttl": 0, "stale_if_error": "0s", "lookups": "9/s"}}`
+		"cache": {"max_keys": 5, "ttl": "2s", "unknown_ttl": 0, "stale_if_error": "0s", "lookups": "9/s", "warm": 5}, "node": "gw-1"}`
 	if err := json.Unmarshal([]byte(text), &app); err != nil {
 		t.Fatal(err)
 	}
@@ -34,10 +34,29 @@ func TestWhatIsConfiguredReplacesTheDefault(t *testing.T) {
 	}
 	want := Settings{
 		Store: Store{Kind: SQLite, Address: "./k.db"}, KeyPrefix: "acme", AdminKey: "s",
-		MaxKeys: 5, TTL: 2 * time.Second, Lookups: 9,
+		MaxKeys: 5, TTL: 2 * time.Second, Lookups: 9, Warm: 5, Node: "gw-1",
 	}
 	if diff := cmp.Diff(want, app.Settings("/data")); diff != "" {
 		t.Fatalf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestNoMoreIsReadIntoTheCacheThanFits(t *testing.T) {
+	for _, c := range []struct {
+		text  string
+		fault string // "" for none
+	}{
+		{`{"warm": 0}`, ""}, {`{"warm": 100000}`, ""}, {`{"max_keys": 1000000, "warm": 1000000}`, ""},
+		{`{"warm": -1}`, "cache.warm -1: expected 0 to 100000"}, {`{"warm": 100001}`, "cache.warm 100001: expected 0 to 100000"},
+		{`{"max_keys": 10, "warm": 11}`, "cache.warm 11: expected 0 to 10"},
+	} {
+		var app App
+		if err := json.Unmarshal([]byte(`{"cache": `+c.text+`}`), &app); err != nil {
+			t.Fatal(err)
+		}
+		if err := app.Validate(); (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
+			t.Errorf("%s: %v, want %q", c.text, err, c.fault)
+		}
 	}
 }
 

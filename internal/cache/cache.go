@@ -133,6 +133,29 @@ func (c *Cache) Ticket(d *keys.Digest) Ticket {
 	return Ticket{digest: *d, epoch: s.epoch, generation: c.generation.Load()}
 }
 
+// Tickets are the tickets of all secrets together.
+type Tickets struct {
+	epochs     [256]uint64
+	generation uint64
+}
+
+// Tickets must be taken before the store is asked for secrets that are not
+// known yet.
+func (c *Cache) Tickets() *Tickets {
+	t := &Tickets{generation: c.generation.Load()}
+	for i := range c.stripes {
+		c.stripes[i].Lock()
+		t.epochs[i] = c.stripes[i].epoch
+		c.stripes[i].Unlock()
+	}
+	return t
+}
+
+// Of returns the ticket of one secret.
+func (t *Tickets) Of(d *keys.Digest) Ticket {
+	return Ticket{digest: *d, epoch: t.epochs[d[len(d)-1]], generation: t.generation}
+}
+
 // Put remembers the store's answer (nil: unknown), unless the secret was
 // invalidated after the ticket was taken; then it reports false, and the
 // answer may be out of date.

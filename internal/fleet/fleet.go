@@ -126,15 +126,15 @@ func (m *Member) Reached(seq keys.Seq) {
 	m.nudge()
 }
 
-// Declare says which APIs this node's configuration declares, and for how
-// long it may answer from memory.
-func (m *Member) Declare(apis []keys.Declared, keeps time.Duration) {
+// Declare says what this node's configuration calls it, which APIs it
+// declares, and for how long it may answer from memory.
+func (m *Member) Declare(name string, apis []keys.Declared, keeps time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.self.Keeps == keeps && slices.EqualFunc(m.apis, apis, equal) {
+	if m.self.Name == Name(name) && m.self.Keeps == keeps && slices.EqualFunc(m.apis, apis, equal) {
 		return
 	}
-	m.apis, m.self.Keeps, m.whole = slices.Clone(apis), keeps, true
+	m.self.Name, m.apis, m.self.Keeps, m.whole = Name(name), slices.Clone(apis), keeps, true
 	m.nudge()
 }
 

@@ -265,7 +265,7 @@ func TestWhatIsDeclaredIsPutWhenItChanges(t *testing.T) {
 	store := openStore(t)
 	m, _ := join(t, store, Options{Name: "a", Every: 5 * time.Millisecond})
 	apis := []keys.Declared{{Name: "rest", Title: "REST", Patterns: []string{"/rest/*"}, Endpoints: []string{"users"}}}
-	m.Declare(apis, time.Minute)
+	m.Declare("a", apis, time.Minute)
 	eventually(t, "it is declared", func() bool {
 		got, err := store.Declared(t.Context(), "")
 		return err == nil && cmp.Equal(got, apis)
@@ -275,24 +275,26 @@ func TestWhatIsDeclaredIsPutWhenItChanges(t *testing.T) {
 	}
 	puts := store.puts.Load()
 	for seq := range keys.Seq(5) {
-		m.Declare([]keys.Declared{{Name: "rest", Title: "REST", Patterns: []string{"/rest/*"}, Endpoints: []string{"users"}}}, time.Minute)
+		m.Declare("a", []keys.Declared{{Name: "rest", Title: "REST", Patterns: []string{"/rest/*"}, Endpoints: []string{"users"}}}, time.Minute)
 		m.Reached(seq + 1)
 		eventually(t, "it is told", func() bool { return nodes(t, store)["a"].Applied == seq+1 })
 	}
 	if got := store.puts.Load(); got != puts {
 		t.Errorf("put %d times more, though nothing had changed", got-puts)
 	}
-	m.Declare(nil, time.Minute)
+	m.Declare("a", nil, time.Minute)
 	eventually(t, "nothing is declared", func() bool {
 		got, err := store.Declared(t.Context(), "")
 		return err == nil && len(got) == 0
 	})
+	m.Declare("gw 2", nil, time.Minute)
+	eventually(t, "it has its new name", func() bool { return nodes(t, store)["gw-2"].ID == m.ID() })
 }
 
 func TestAForgottenNodeMakesItselfKnownAgain(t *testing.T) {
 	store := openStore(t)
 	m, _ := join(t, store, Options{Name: "a", Every: 5 * time.Millisecond})
-	m.Declare([]keys.Declared{{Name: "rest"}}, time.Hour)
+	m.Declare("a", []keys.Declared{{Name: "rest"}}, time.Hour)
 	eventually(t, "it is declared", func() bool { got, err := store.Declared(t.Context(), ""); return err == nil && len(got) == 1 })
 	if err := store.DropNode(t.Context(), m.ID()); err != nil {
 		t.Fatal(err)
@@ -307,7 +309,7 @@ func TestWhatCouldNotBeToldIsToldLater(t *testing.T) {
 	store := openStore(t)
 	m, _ := join(t, store, Options{Name: "a", Every: 5 * time.Millisecond})
 	store.cut.Store(true)
-	m.Declare([]keys.Declared{{Name: "rest"}}, time.Hour)
+	m.Declare("a", []keys.Declared{{Name: "rest"}}, time.Hour)
 	m.Reached(9)
 	tried := store.puts.Load()
 	eventually(t, "it was tried", func() bool { return store.puts.Load() > tried+1 })

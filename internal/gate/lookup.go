@@ -61,6 +61,7 @@ type LookupOptions struct {
 type Finder interface {
 	Find(ctx context.Context, d keys.Digest) (*keys.Identity, error)
 	Digests(ctx context.Context, yield func(keys.Digest) bool) error
+	Recent(ctx context.Context, limit int, yield func(*keys.Identity) bool) error
 	Counts(ctx context.Context, now time.Time) (keys.Counts, error)
 	HasForeign(ctx context.Context) (bool, error)
 }

@@ -216,6 +216,11 @@ type Store interface {
 	// AwaitChange returns nil when there may be a change after the given one
 	// (made by any process), or ctx's error.
 	AwaitChange(ctx context.Context, after Seq) error
+	// Recent calls yield with the identities of up to limit keys, of each
+	// secret one, until it returns false: the keys that were used last, then
+	// those that were created last, in no particular order. It reads all keys
+	// to find them, and is for a start.
+	Recent(ctx context.Context, limit int, yield func(*Identity) bool) error
 	// Digests calls yield with each stored digest until it returns false.
 	Digests(ctx context.Context, yield func(Digest) bool) error
 	// HasForeign says whether any secret is Foreign. It is asked at start, so

@@ -16,19 +16,29 @@ const FindSQL = `SELECT k.id, k.name, k.owner, s.prefix, k.permissions, k.admin,
 
 // Find implements keys.Store.
 func (s *Store) Find(ctx context.Context, d keys.Digest) (*keys.Identity, error) {
-	var (
-		id                 = keys.Identity{Digest: d}
-		permissions, admin []byte
-		standing           int64
-		expires, ends      sql.NullInt64
-	)
-	err := s.engine.Lookup(ctx, d[:]).Scan(
-		&id.ID, &id.Name, &id.Owner, &id.Prefix, &permissions, &admin, &standing, &expires, &ends)
+	id, err := scanIdentity(s.engine.Lookup(ctx, d[:]))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, keys.ErrNoSuchKey
 	}
 	if err != nil {
 		return nil, fmt.Errorf("looking up a secret: %w", err)
+	}
+	id.Digest = d
+	return id, nil
+}
+
+// scanIdentity reads what FindSQL selects, after what stands before it.
+func scanIdentity(from scanner, before ...any) (*keys.Identity, error) {
+	var (
+		id                 keys.Identity
+		permissions, admin []byte
+		standing           int64
+		expires, ends      sql.NullInt64
+	)
+	err := from.Scan(append(before,
+		&id.ID, &id.Name, &id.Owner, &id.Prefix, &permissions, &admin, &standing, &expires, &ends)...)
+	if err != nil {
+		return nil, err
 	}
 	if err := id.Admin.UnmarshalText(admin); err != nil {
 		return nil, fmt.Errorf("reading key %s: %w", id.ID, err)

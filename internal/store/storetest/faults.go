@@ -77,6 +77,7 @@ func asking(s *suite, ctx context.Context, k keys.New) map[string]func() error {
 		"LastSeq":     func() error { _, err := s.LastSeq(ctx); return err },
 		"Changes":     func() error { _, err := s.Changes(ctx, 0, 10); return err },
 		"AwaitChange": func() error { return s.AwaitChange(ctx, 2) },
+		"Recent":      func() error { return s.Recent(ctx, 10, func(*keys.Identity) bool { return true }) },
 		"Digests":     func() error { return s.Digests(ctx, func(keys.Digest) bool { return true }) },
 		"HasForeign":  func() error { _, err := s.HasForeign(ctx); return err },
 		"HasAdmin":    func() error { _, err := s.HasAdmin(ctx); return err },

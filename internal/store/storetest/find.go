@@ -15,6 +15,7 @@ var findTests = map[string]func(*suite){
 	"times are found to the millisecond":            findMilliseconds,
 	"an edited key is found as edited":              findEdited,
 	"what has ended in 1970 does not live for ever": findEpoch,
+	"recent keys are those used or made last":       findRecent,
 }
 
 func findUnknown(s *suite) {
@@ -75,6 +76,35 @@ func findEdited(s *suite) {
 	s.equal("identity", got, &keys.Identity{
 		Digest: k.Digest, ID: k.Key.ID, Name: "b", Owner: "o", Prefix: "kw_a", Permissions: permission.Set{Mode: permission.ReadOnly},
 	})
+}
+
+func findRecent(s *suite) {
+	recent := func(limit int) map[keys.Digest]*keys.Identity {
+		got := map[keys.Digest]*keys.Identity{}
+		s.must(s.Recent(s.Context(), limit, func(id *keys.Identity) bool { got[id.Digest] = id; return true }))
+		return got
+	}
+	s.equal("recent keys of an empty store", recent(5), map[keys.Digest]*keys.Identity{})
+	a, b, c, d := s.created("a", owner("o"), expires(start.Add(time.Hour))), s.created("b"), s.created("c", disabled), s.created("d")
+	s.must(s.Touch(s.Context(), map[keys.ID]time.Time{a.Key.ID: start.Add(time.Minute), c.Key.ID: start.Add(time.Second)}))
+	for limit, want := range [][]keys.New{{}, {a}, {a, c}, {a, c, d}, {a, c, d, b}, {a, c, d, b}} {
+		all := map[keys.Digest]*keys.Identity{}
+		for _, k := range want {
+			id, err := s.Find(s.Context(), k.Digest)
+			s.must(err)
+			all[k.Digest] = id
+		}
+		s.equal("recent keys", recent(limit), all)
+	}
+	s.equal("recent keys of a limit below 0", recent(-1), map[keys.Digest]*keys.Identity{})
+	// While a grace lasts, a key has two secrets.
+	second := s.rotated(a.Key.ID, start, start.Add(time.Hour))
+	s.equal("secrets", len(recent(1)), 2)
+	s.equal("the old secret", recent(1)[a.Digest].EndsAt, start.Add(time.Hour).UnixMilli())
+	s.equal("the new secret", recent(1)[second].EndsAt, int64(0))
+	calls := 0
+	s.must(s.Recent(s.Context(), 4, func(*keys.Identity) bool { calls++; return calls < 2 }))
+	s.equal("calls until the reader had enough", calls, 2)
 }
 
 // An Identity says "never" by 0, which is a time as well.
