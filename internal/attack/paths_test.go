@@ -20,7 +20,8 @@ const (
 // do. The same requests go to the upstream directly as well: there, many are
 // served what their path seems not to ask for, or this test would show nothing.
 func TestNoUpstreamServesWhatTheKeyMayNot(t *testing.T) {
-	s := newSite(t, upstreams(t))
+	s := newSite(t, guarded, upstreams(t))
+	s.callers = newCallers(s.Gateway)
 	for i, u := range s.upstreams {
 		t.Run(u.name, func(t *testing.T) {
 			a := s.newAssault(t, i)
@@ -38,7 +39,8 @@ func TestNoUpstreamServesWhatTheKeyMayNot(t *testing.T) {
 
 // What was let through once.
 func TestUpstreamsThatDoNotDecodeAreNotDeceived(t *testing.T) {
-	s := newSite(t, []upstream{expressUpstream(t)})
+	s := newSite(t, guarded, []upstream{expressUpstream(t)})
+	s.callers = newCallers(s.Gateway)
 	a := s.newAssault(t, 0)
 	for _, c := range []struct{ method, target string }{
 		{"DELETE", "/pu%62lic/a"},        // public/a here, site there
@@ -58,7 +60,8 @@ func TestUpstreamsThatDoNotDecodeAreNotDeceived(t *testing.T) {
 }
 
 func FuzzNoUpstreamServesWhatTheKeyMayNot(f *testing.F) {
-	s := newSite(f, upstreams(f))
+	s := newSite(f, guarded, upstreams(f))
+	s.callers = newCallers(s.Gateway)
 	f.Add(uint64(1), "GET", "/open/..%2fsecret/a")
 	f.Fuzz(func(t *testing.T, seed uint64, method, target string) {
 		for i := range s.upstreams {

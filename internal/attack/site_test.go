@@ -18,13 +18,19 @@ type site struct {
 	callers   []caller
 }
 
-// newSite starts a gateway that guards the upstreams.
-func newSite(t testing.TB, upstreams []upstream) *site {
+// newSite starts a gateway that guards the upstreams with what guard declares.
+func newSite(t testing.TB, guard string, upstreams []upstream) *site {
+	t.Helper()
+	return startSite(t, "http", "h1 h2 h2c", guard, upstreams)
+}
+
+// startSite starts a gateway that speaks the given protocols.
+func startSite(t testing.TB, scheme, protocols, guard string, upstreams []upstream) *site {
 	t.Helper()
 	var config strings.Builder
-	config.WriteString(globalOptions)
+	fmt.Fprintf(&config, globalOptions, protocols)
 	for i, u := range upstreams {
-		fmt.Fprintf(&config, "http://%s.localhost:8080 {\n\tbind 127.0.0.1\n%s%s\treverse_proxy %s\n}\n", hostOf(i), u.before, guarded, u.address)
+		fmt.Fprintf(&config, scheme+"://%s.localhost:8080 {\n\tbind 127.0.0.1\n%s%s\treverse_proxy %s\n}\n", hostOf(i), u.before, guard, u.address)
 	}
 	config.WriteString(adminSite)
 	s := &site{Gateway: e2e.Start(t, e2e.Options{Config: config.String()}), upstreams: upstreams}
@@ -34,7 +40,6 @@ func newSite(t testing.TB, upstreams []upstream) *site {
 	}
 	s.port = u.Port()
 	s.address = "127.0.0.1:" + s.port
-	s.callers = newCallers(s.Gateway)
 	return s
 }
 
@@ -45,8 +50,10 @@ func (s *site) host(i int) string { return hostOf(i) + ".localhost:" + s.port }
 
 const globalOptions = `{
 	servers {
-		protocols h1 h2 h2c
+		protocols %s
 	}
+	local_certs
+	skip_install_trust
 	api_keys {
 		store sqlite ./data/keys.db
 	}

@@ -311,6 +311,11 @@ func TestGraphQLMultipart(t *testing.T) {
 		{"a map that is no object", operations + multipartPart("name=map", "[]") + end, "refused: the field map"},
 		{"a map that is no JSON", operations + multipartPart("name=map", "{") + end, "refused: the field map"},
 		{"a map with a name twice", operations + multipartPart("name=map", `{"a":[],"A":[]}`) + end, "refused: the field map"},
+		{"a file for the query", operations + multipartPart("name=map", `{"0":["query"]}`) + multipartPart("name=0", "mutation {b}") + end, "refused: the field map puts a file in another place"},
+		{"a file for a query of a batch", multipartPart("name=operations", "["+read+"]") + multipartPart("name=map", `{"0":["0.variables.f","0.query"]}`) + multipartPart("name=0", "mutation {b}") + end, "refused: the field map puts a file in another place"},
+		{"a file for a variable of a batch", multipartPart("name=operations", "["+read+"]") + multipartPart("name=map", `{"0":["0.variables.f"]}`) + multipartPart("name=0", "mutation {b}") + end, "read"},
+		{"a file for no place", operations + multipartPart("name=map", `{"0":"variables.f"}`) + multipartPart("name=0", "") + end, "refused: the field map has something else"},
+		{"a file for what is no place", operations + multipartPart("name=map", `{"0":[["variables.f"]]}`) + multipartPart("name=0", "") + end, "refused: the field map puts a file in another place"},
 		{"operations that are no JSON", multipartPart("name=operations", "{a}") + mapping + end, "refused: the body is not valid JSON"},
 	} {
 		if got := verdict(t, graphQLAPI, multipartPost(), c.body); !strings.HasPrefix(got, c.want) {

@@ -76,6 +76,9 @@ func parseJSON(body []byte, depth int, keep levels) (jsonValue, error) {
 	return v, nil
 }
 
+// allLevels keeps all that may be kept.
+func allLevels(_ string, atMost int) int { return atMost }
+
 // jsonReader reads values, and remembers the names of the objects that it is
 // in.
 type jsonReader struct {

@@ -83,7 +83,7 @@ func nextField(reader *multipart.Reader, name string) ([]byte, error) {
 
 // mappedFiles returns the names of the files that the map field announces.
 func mappedFiles(text []byte) ([]string, error) {
-	v, err := parseJSON(text, 2, graphQLLevels)
+	v, err := parseJSON(text, 3, allLevels) // files, their places, a place
 	if err != nil {
 		return nil, unreadable("the field map: %v", err)
 	}
@@ -92,9 +92,26 @@ func mappedFiles(text []byte) ([]string, error) {
 	}
 	names := make([]string, 0, len(v.fields))
 	for _, f := range v.fields {
+		if f.value.kind != '[' {
+			return nil, unreadable("the field map has something else than a list for a file")
+		}
+		for _, place := range f.value.items {
+			if !isVariable(place.text) {
+				return nil, unreadable("the field map puts a file in another place than a variable")
+			}
+		}
 		names = append(names, f.name)
 	}
 	return names, nil
+}
+
+// isVariable reports whether a place in the operations is one of a variable:
+// variables.file, or 0.variables.file in a batch.
+func isVariable(place string) bool {
+	if first, rest, ok := strings.Cut(place, "."); ok && first != "" && strings.Trim(first, "0123456789") == "" {
+		place = rest
+	}
+	return strings.HasPrefix(place, "variables.")
 }
 
 // checkFiles reads the rest of the parts: each must be one of the announced
