@@ -23,7 +23,7 @@ type Authenticator interface {
 	Authenticate(r *http.Request, now time.Time) gate.Decision
 	// AuthenticateDigest decides on a caller who presented the secret with
 	// this digest before.
-	AuthenticateDigest(ctx context.Context, digest *keys.Digest, now time.Time) gate.Decision
+	AuthenticateDigest(r *http.Request, digest *keys.Digest, now time.Time) gate.Decision
 }
 
 // Options are what the admin API works with. Store, Authenticator and Catalog

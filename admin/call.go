@@ -145,7 +145,7 @@ func (a *api) identifySession(r *http.Request, digest *keys.Digest, now time.Tim
 	if a.ConfigAdmin != nil && *digest == *a.ConfigAdmin {
 		return configIdentity, nil
 	}
-	d := a.Authenticator.AuthenticateDigest(r.Context(), digest, now)
+	d := a.Authenticator.AuthenticateDigest(r, digest, now)
 	if d.Allowed() && d.Key.Admin != permission.None {
 		return d.Key, nil
 	}

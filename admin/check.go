@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
 
 	"github.com/caddy-keywarden/keywarden/internal/gate"
@@ -17,6 +18,11 @@ func (a *api) checkKey(c *call) (any, error) {
 	if _, isObject := c.body.(map[string]any); isObject && hasSecret == hasID {
 		c.faults.add("secret", "expected either secret or id, and not both")
 	}
+	if ip, given := object["ip"].(string); given {
+		if _, err := netip.ParseAddr(ip); err != nil {
+			c.faults.add("ip", "expected an address, such as 203.0.113.7 or 2001:db8::1")
+		}
+	}
 	if err := c.faults.err(); err != nil {
 		return nil, err
 	}
@@ -29,7 +35,12 @@ func (a *api) checkKey(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return showDecision(a.Catalog().Check(identity, text(object["method"]), text(object["path"]), c.now)), nil
+	from := text(object["ip"])
+	answer := showDecision(a.Catalog().Check(identity, text(object["method"]), text(object["path"]), from, c.now))
+	if answer.Allowed && identity != nil && identity.Sources != "" && from == "" {
+		answer.Detail += ", from the networks that the key is limited to; give ip to judge an address"
+	}
+	return answer, nil
 }
 
 // identifySecret looks a secret up just as the gateway does for a request
@@ -55,7 +66,7 @@ func (a *api) identifyID(c *call, id string) (*keys.Identity, error) {
 	}
 	identity := &keys.Identity{
 		ID: k.ID, Name: k.Name, Owner: k.Owner, Prefix: k.Prefix,
-		Permissions: k.Permissions, Admin: k.Admin, Enabled: k.Enabled,
+		Permissions: k.Permissions, Admin: k.Admin, Enabled: k.Enabled, Sources: k.Sources,
 	}
 	if !k.ExpiresAt.IsZero() {
 		identity.ExpiresAt = k.ExpiresAt.UnixMilli()

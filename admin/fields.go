@@ -42,6 +42,7 @@ type draft struct {
 	enabled     bool
 	expiresAt   time.Time
 	metadata    map[string]string
+	sources     keys.Sources
 }
 
 // draft reads a whole key, with the defaults of what is left out.
@@ -64,6 +65,8 @@ func (f *fields) draft(path string, object map[string]any) draft {
 			d.expiresAt = f.expiry(at, value)
 		case "metadata":
 			d.metadata = pairs(value)
+		case "allowed_cidrs":
+			d.sources = f.sources(at, value)
 		}
 	}
 	return d
@@ -74,7 +77,7 @@ func (d *draft) key(c *call, prefix string) keys.Key {
 	k := keys.Key{
 		ID: keys.NewID(), Name: d.name, Owner: d.owner, Prefix: prefix, Permissions: d.permissions, Admin: d.admin,
 		Enabled: d.enabled, ExpiresAt: d.expiresAt, CreatedAt: c.now, UpdatedAt: c.now, CreatedBy: c.actor.ID,
-		Metadata: d.metadata, Version: 1,
+		Metadata: d.metadata, Sources: d.sources, Version: 1,
 	}
 	if k.Name == "" {
 		k.Name = prefix
@@ -109,6 +112,27 @@ func (f *fields) expiry(path string, v any) time.Time {
 		f.faults.add(path, "expected a time in the future, or null for never")
 	}
 	return t
+}
+
+// sources reads the networks that a key is limited to.
+func (f *fields) sources(path string, v any) keys.Sources {
+	list, _ := v.([]any)
+	if len(list) > keys.MaxSources {
+		return ""
+	}
+	texts := make([]string, len(list))
+	for i, item := range list {
+		one, ok := item.(string)
+		if !ok {
+			return "" // the schema says so
+		}
+		texts[i] = one
+	}
+	sources, faulty := keys.ParseSources(texts)
+	for i, err := range faulty {
+		f.faults.add(at(path, i), err.Error())
+	}
+	return sources
 }
 
 // permissions reads a whole set of permissions.

@@ -43,7 +43,7 @@ func TestEveryFaultOfABodyIsToldAtOnce(t *testing.T) {
 		"permissions.apis.serverless.endpoints.a.b": "expected one of none, read, write",
 		"permissions.apis.serverless.endpoints.":    "expected at least 1 character, found 0",
 		"permissions.apis.serverless.endpoints.c":   "expected a string, found null",
-		"secret": "unknown field; expected one of admin, enabled, expires_at, metadata, name, owner, permissions",
+		"secret": "unknown field; expected one of admin, allowed_cidrs, enabled, expires_at, metadata, name, owner, permissions",
 	}
 	if diff := cmp.Diff(want, answer.faults()); diff != "" {
 		t.Errorf("faults differ (-want +got):\n%s", diff)

@@ -119,6 +119,8 @@ func (d *draft) apply(k *keys.Key, patch map[string]any) error {
 			k.Enabled = d.enabled
 		case "expires_at":
 			k.ExpiresAt = d.expiresAt
+		case "allowed_cidrs":
+			k.Sources = d.sources
 		case "metadata":
 			merged, err := mergeMetadata(k.Metadata, patch[field])
 			if err != nil {

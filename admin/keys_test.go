@@ -40,6 +40,7 @@ func TestCreateAnswersTheKeyAndItsSecretOnce(t *testing.T) {
 		"admin": "none", "enabled": true, "status": "active", "legacy": false,
 		"expires_at": "2026-01-02T04:04:05.123Z", "created_at": "2026-01-02T03:04:05Z", "updated_at": "2026-01-02T03:04:05Z",
 		"created_by": string(s.adminID), "last_used_at": nil, "rotation": nil, "metadata": map[string]any{"ticket": "OPS-1"},
+		"allowed_cidrs": []any{},
 	}
 	if diff := cmp.Diff(want, created.tree); diff != "" {
 		t.Fatalf("the answer differs (-want +got):\n%s", diff)

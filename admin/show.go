@@ -16,6 +16,7 @@ func showKey(k *keys.Key, now time.Time) Key {
 		ExpiresAt: showTime(k.ExpiresAt), CreatedAt: k.CreatedAt.UTC(), UpdatedAt: k.UpdatedAt.UTC(),
 		CreatedBy: string(k.CreatedBy), LastUsedAt: showTime(k.LastUsedAt),
 		Rotation: showRotation(k.Rotation), Metadata: showMetadata(k.Metadata),
+		Sources: k.Sources.Strings(),
 	}
 }
 

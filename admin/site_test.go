@@ -43,12 +43,12 @@ func newSite(t testing.TB, change ...func(*admin.Options)) *site {
 	s := &site{t: t}
 	s.clock.Store(theTime.UnixMilli())
 	s.store = openStore(t, func(c keys.Change) { s.lookup.Load().Apply(c) })
-	authenticator := gate.NewAuthenticator(gate.DefaultCredentials(), keys.DefaultPrefix, s.makeLookup())
+	authenticator := gate.NewAuthenticator(gate.DefaultCredentials(), keys.DefaultPrefix, s.makeLookup()).SeeClients(clientIP)
 	s.gate = gate.New(gate.Options{Authenticator: authenticator, Table: compile(t)})
 	catalog := gate.NewCatalog(s.gate)
 	options := admin.Options{
 		Store: s.store, Authenticator: authenticator, Catalog: func() *gate.Catalog { return catalog },
-		Now: s.now, ClientIP: func(*http.Request) string { return "203.0.113.7" }, Version: "test",
+		Now: s.now, ClientIP: clientIP, Version: "test",
 	}
 	for _, c := range change {
 		c(&options)
@@ -62,6 +62,14 @@ func newSite(t testing.TB, change ...func(*admin.Options)) *site {
 	s.document = document(s.do("GET", "/v1/openapi.json", "").want(200).tree)
 	s.admin, s.adminID = s.seed("root", permission.Set{}, permission.Write)
 	return s
+}
+
+// clientIP is where requests of these tests come from.
+func clientIP(r *http.Request) string {
+	if from, said := r.Header["Test-From"]; said {
+		return from[0]
+	}
+	return "203.0.113.7"
 }
 
 func (s *site) makeLookup() *gate.Lookup {

@@ -14,7 +14,7 @@ func (a *api) whoami(c *call) (any, error) {
 		return Whoami{
 			ID: string(keys.ConfigID), Name: c.actor.Name, Prefix: c.actor.Prefix,
 			Permissions: showPermissions(permission.Set{}), Admin: c.actor.Admin.String(), Enabled: true,
-			Status: string(keys.Active), CreatedBy: string(keys.ConfigID), Metadata: map[string]string{},
+			Status: string(keys.Active), CreatedBy: string(keys.ConfigID), Metadata: map[string]string{}, Sources: []string{},
 		}, nil
 	}
 	stored, err := a.Store.Get(c.ctx, c.actor.ID, c.now)
@@ -26,6 +26,7 @@ func (a *api) whoami(c *call) (any, error) {
 		ID: k.ID, Name: k.Name, Owner: k.Owner, Prefix: k.Prefix, Permissions: k.Permissions, Admin: k.Admin,
 		Enabled: k.Enabled, Status: k.Status, Legacy: k.Legacy, ExpiresAt: k.ExpiresAt, CreatedAt: &k.CreatedAt,
 		UpdatedAt: &k.UpdatedAt, CreatedBy: k.CreatedBy, LastUsedAt: k.LastUsedAt, Rotation: k.Rotation, Metadata: k.Metadata,
+		Sources: k.Sources,
 	}, nil
 }
 

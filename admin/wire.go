@@ -28,6 +28,7 @@ type Key struct {
 	LastUsedAt  *time.Time        `json:"last_used_at" doc:"When the key was last used, right within 30 seconds; null for never."`
 	Rotation    *Rotation         `json:"rotation" doc:"The earlier secret, while it is in its grace; else null."`
 	Metadata    map[string]string `json:"metadata" doc:"Your own notes on the key."`
+	Sources     []string          `json:"allowed_cidrs" nullable:"false" example:"203.0.113.0/24" doc:"Networks in CIDR notation from which the key may be used, by the client's address as Caddy judges it; empty for all."`
 }
 
 // Permissions are what a key may do on the declared APIs. They never speak of
@@ -71,6 +72,7 @@ type CreateRequest struct {
 	Enabled     *bool             `json:"enabled,omitempty" doc:"Default: true."`
 	ExpiresAt   *time.Time        `json:"expires_at,omitempty" nullable:"true" example:"2030-01-31T12:00:00Z" doc:"When the key stops working, RFC 3339, in the future, kept to the millisecond. Default: null, never."`
 	Metadata    map[string]string `json:"metadata,omitempty" doc:"Your own notes: at most 16 pairs, keys of 1 to 40 characters, values of up to 500."`
+	Sources     []string          `json:"allowed_cidrs,omitempty" maxItems:"64" nullable:"false" example:"203.0.113.0/24" doc:"Networks, IPv4 or IPv6, from which the key may be used: in CIDR notation, or an address, which stands for itself alone. Default: empty, from everywhere."`
 }
 
 // Patch changes the fields that are not nil (JSON merge patch, RFC 7396).
@@ -82,6 +84,7 @@ type Patch struct {
 	Enabled     *bool              `json:"enabled,omitempty"`
 	ExpiresAt   *Expiry            `json:"expires_at,omitempty" nullable:"true" doc:"RFC 3339, in the future, kept to the millisecond; null for never."`
 	Metadata    map[string]*string `json:"metadata,omitempty" doc:"Merged pair by pair: null removes a pair, null for the whole removes all. At most 16 remain."`
+	Sources     *[]string          `json:"allowed_cidrs,omitempty" maxItems:"64" nullable:"false" example:"203.0.113.0/24" doc:"Replaced whole; empty for everywhere."`
 }
 
 // Expiry is a time in a Patch. The zero Expiry is never, and written as null.
@@ -126,6 +129,7 @@ type CheckRequest struct {
 	ID     string `json:"id,omitempty" maxLength:"128" pattern:"^[!-~]+$" patternDescription:"the id of a key" doc:"Either this or secret."`
 	Method string `json:"method" maxLength:"32" pattern:"^[A-Za-z0-9!#$%&'*+.^_\x60|~-]+$" patternDescription:"a method of HTTP, such as GET" example:"GET" doc:"Method of the request; the letter case counts."`
 	Path   string `json:"path" maxLength:"8192" pattern:"^/" patternDescription:"a path, which begins with a slash" example:"/v2/abc123/status/7" doc:"Path of the request as it is sent, percent-encoded, with its query if it has one."`
+	IP     string `json:"ip,omitempty" maxLength:"64" example:"203.0.113.7" doc:"Address of the client, for a key that is limited to some. Left out: that is not judged."`
 }
 
 // CheckAnswer is the decision that the gateway would take.
@@ -201,6 +205,7 @@ type Whoami struct {
 	LastUsedAt  *time.Time        `json:"last_used_at"`
 	Rotation    *Rotation         `json:"rotation"`
 	Metadata    map[string]string `json:"metadata"`
+	Sources     []string          `json:"allowed_cidrs" nullable:"false"`
 }
 
 // NodeList is the answer of GET /v1/nodes.

@@ -66,7 +66,7 @@ func (a *Admin) open(e *engine, catalog *gate.Catalog) error {
 	settings := a.app.settings
 	api, err := admin.New(admin.Options{
 		Store:         e.store,
-		Authenticator: gate.NewAuthenticator(adminCredentials(), settings.KeyPrefix, e.lookup),
+		Authenticator: gate.NewAuthenticator(adminCredentials(), settings.KeyPrefix, e.lookup).SeeClients(clientIP),
 		Catalog:       func() *gate.Catalog { return catalog },
 		Fleet:         e.member,
 		KeyPrefix:     settings.KeyPrefix,

@@ -110,7 +110,7 @@ func (h *Auth) credentials() gate.Credentials {
 // open makes the gate; the app calls it at its start.
 func (h *Auth) open(e *engine) *gate.Gate {
 	g := gate.New(gate.Options{
-		Authenticator: gate.NewAuthenticator(h.credentials(), h.app.settings.KeyPrefix, e.lookup),
+		Authenticator: gate.NewAuthenticator(h.credentials(), h.app.settings.KeyPrefix, e.lookup).SeeClients(clientIP),
 		Table:         h.table,
 		Preflight:     h.Preflight == config.PreflightPass,
 	})

@@ -72,6 +72,7 @@ func (v *visit) creation(r admin.CreateRequest) change {
 	if r.ExpiresAt != nil {
 		words = append(words, "--expires="+r.ExpiresAt.Format(time.RFC3339))
 	}
+	words = append(words, sourceFlags(r.Sources)...)
 	if r.Name != nil {
 		words = append(words, "--", *r.Name)
 	}
@@ -110,8 +111,22 @@ func (v *visit) edition(id, etag string, p admin.Patch) change {
 		}
 		words = append(words, "--expires="+when)
 	}
+	if p.Sources != nil {
+		words = append(words, sourceFlags(*p.Sources)...)
+		if len(*p.Sources) == 0 {
+			words = append(words, "--allow-from=anywhere")
+		}
+	}
 	made.Command = command(words...)
 	return made
+}
+
+func sourceFlags(list []string) []string {
+	flags := make([]string, len(list))
+	for i, network := range list {
+		flags[i] = "--allow-from=" + network
+	}
+	return flags
 }
 
 func permissionFlags(p admin.Permissions) []string {

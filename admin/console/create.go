@@ -37,6 +37,9 @@ func (v *visit) createKey() error {
 	f := emptyForm(apis.Data)
 	f.read(v.form)
 	wanted := admin.CreateRequest{Owner: f.Owner, Permissions: f.permissions(), ExpiresAt: f.expiresAt(v.form.Get("instant"), v.now)}
+	if list := f.sources(); len(list) > 0 {
+		wanted.Sources = list
+	}
 	if f.Admin != "none" {
 		wanted.Admin = f.Admin
 	}

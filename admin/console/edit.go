@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,6 +108,9 @@ func (v *visit) patch(f *keyForm, key *admin.Key) admin.Patch {
 	if f.Admin != key.Admin {
 		p.Admin = &f.Admin
 	}
+	if list := f.sources(); !slices.Equal(list, key.Sources) {
+		p.Sources = &list
+	}
 	if wanted := f.permissions(); !samePermissions(wanted, key.Permissions, f.Gone) {
 		p.Permissions = &wanted
 	}
@@ -175,6 +179,7 @@ func (v *visit) conflict(f *keyForm) error {
 		note("Permissions", describe(stored), describe(wanted))
 	}
 	note("Admin access", accessName(f.Admin), accessName(entered.Admin))
+	note("Allowed from", strings.Join(f.sources(), " "), strings.Join(entered.sources(), " "))
 	if entered.Expiry != f.Expiry {
 		note("Expiry", expiryWords(f), expiryWords(&entered))
 	}

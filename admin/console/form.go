@@ -5,8 +5,10 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/caddy-keywarden/keywarden/admin"
 )
@@ -17,6 +19,7 @@ type keyForm struct {
 	ID, ETag, Prefix string // of the key that is edited; "" for a new one
 
 	Name, Owner, Mode, Admin string
+	Sources                  string // networks, as typed: spaces or commas between them
 	APIs                     []apiRow
 	Gone                     []string // APIs that the key lists and nobody declares any more
 
@@ -79,7 +82,7 @@ func (f *keyForm) Fault(field string) string { return f.Faults[field] }
 // First returns the first field that is wrong, in the order of the form: it
 // gets the focus.
 func (f *keyForm) First() string {
-	for _, field := range []string{"name", "owner", "permissions", "admin", "expires_at"} {
+	for _, field := range []string{"name", "owner", "permissions", "admin", "expires_at", "allowed_cidrs"} {
 		if f.Faults[field] != "" {
 			return field
 		}
@@ -99,7 +102,7 @@ func formOf(key *admin.Key, etag string, apis []admin.API, now time.Time) *keyFo
 	f := &keyForm{
 		ID: key.ID, ETag: etag, Prefix: key.Prefix, Name: key.Name, Owner: key.Owner,
 		Mode: key.Permissions.Mode, Admin: key.Admin, Expiry: "never",
-		Used: past(key.LastUsedAt, now),
+		Used: past(key.LastUsedAt, now), Sources: strings.Join(key.Sources, " "),
 	}
 	if key.ExpiresAt != nil {
 		f.Expiry, f.Keeps = "keep", momentOf(key.ExpiresAt, now)
@@ -139,6 +142,7 @@ func (f *keyForm) list(apis []admin.API, granted map[string]admin.APIPermissions
 func (f *keyForm) read(sent url.Values) {
 	f.Name, f.Owner = sent.Get("name"), sent.Get("owner")
 	f.Mode, f.Admin = sent.Get("mode"), cmp.Or(sent.Get("admin"), "none")
+	f.Sources = strings.TrimSpace(sent.Get("sources"))
 	f.Expiry, f.Date = sent.Get("expiry"), sent.Get("date")
 	for i := range f.APIs {
 		f.APIs[i].read(sent)
@@ -163,6 +167,12 @@ func (row *apiRow) read(sent url.Values) {
 		title, known := registered[id]
 		row.Endpoints = append(row.Endpoints, endpointRow{ID: id, Title: title, Access: accesses[i], Typed: !known})
 	}
+}
+
+// sources returns the networks of the form, never nil.
+func (f *keyForm) sources() []string {
+	list := strings.FieldsFunc(f.Sources, func(r rune) bool { return unicode.IsSpace(r) || r == ',' || r == ';' })
+	return append([]string{}, list...)
 }
 
 // permissions returns what the form grants. Whether it may be is the API's to
@@ -240,6 +250,14 @@ func (f *keyForm) refuse(problem *admin.Problem) {
 			}
 			f.fault(field, within+e.Message)
 		default:
+			if i, ok := strings.CutPrefix(e.Field, "allowed_cidrs["); ok {
+				f.fault("allowed_cidrs", f.sourceAt(i)+e.Message)
+				continue
+			}
+			if e.Field == "allowed_cidrs" {
+				f.fault("allowed_cidrs", e.Message)
+				continue
+			}
 			rest = append(rest, e)
 		}
 	}
@@ -248,6 +266,15 @@ func (f *keyForm) refuse(problem *admin.Problem) {
 		told.Errors = rest
 		f.Problem = sentence(told.Error())
 	}
+}
+
+// sourceAt returns what was typed at a place that the API names: "2]".
+func (f *keyForm) sourceAt(place string) string {
+	i, err := strconv.Atoi(strings.TrimSuffix(place, "]"))
+	if list := f.sources(); err == nil && i < len(list) {
+		return list[i] + ": "
+	}
+	return ""
 }
 
 func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -15,7 +15,7 @@ import (
 )
 
 // importNames are the members of a key to be imported.
-var importNames = []string{"name", "owner", "permissions", "admin", "enabled", "expires_at", "metadata", "secret", "sha256", "prefix"}
+var importNames = []string{"name", "owner", "permissions", "admin", "enabled", "expires_at", "metadata", "allowed_cidrs", "secret", "sha256", "prefix"}
 
 // checkLine says what is wrong with a key to be imported, as far as that can
 // be known without the gateway; nil for nothing. The faults quote no values: a

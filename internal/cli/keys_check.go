@@ -12,16 +12,18 @@ import (
 
 func (p *program) check() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "check ID METHOD PATH [--json]",
+		Use:   "check ID METHOD PATH [--from IP] [--json]",
 		Short: "Says whether a key may make a request",
 		Long: `
 Asks which decision the gateway would take on a request with this key. Nothing
 is sent upstream and nothing is changed. ID is the id of a key, or - to read a
-secret from standard input. The exit status is 1 where it would be refused.`,
+secret from standard input. --from judges the client's address too, for a key
+that is limited to some. The exit status is 1 where it would be refused.`,
 		Example: `  keywarden keys check key_0192f3a1c5d87c3e9b4a6f10d2e8c7b5 POST /v2/abc123/run
   keywarden keys check - GET /rest/users < secret.txt`,
 		DisableFlagsInUseLine: true,
 	}
+	cmd.Flags().String("from", "", "Address of the client: `IP`")
 	addJSONFlag(cmd)
 	p.action(cmd, []string{"ID", "METHOD", "PATH"}, runCheck)
 	return cmd
@@ -34,6 +36,11 @@ func runCheck(ctx context.Context, i *invocation) error {
 	if !strings.HasPrefix(r.Path, "/") {
 		return usagef("PATH %s: expected a path that begins with /", r.Path)
 	}
+	from, err := i.cmd.Flags().GetString("from")
+	if err != nil {
+		return usagef("%v", err)
+	}
+	r.IP = from
 	client, err := i.client()
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 
 func (p *program) create() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "create NAME [--all | --read-only | --allow API[/ENDPOINT]=none|read|write ...] [--owner O] [--expires 30d|DATE] [--admin read|write] [--json]",
+		Use:   "create NAME [--all | --read-only | --allow API[/ENDPOINT]=none|read|write ...] [--owner O] [--expires 30d|DATE] [--allow-from CIDR ...] [--admin read|write] [--json]",
 		Short: "Creates a key and prints its secret",
 		Long: `
 Creates a key. Its secret is printed alone on standard output, this once: it is
@@ -23,12 +23,14 @@ the key may not do.`,
 		Example: `  KEY=$(keywarden keys create ci --all)
   keywarden keys create reports --read-only --owner team-7 --expires 2030-01-31
   keywarden keys create worker --allow graphql=read --allow serverless/abc123=write
+  keywarden keys create office --all --allow-from 203.0.113.0/24 --allow-from 2001:db8::/32
   keywarden keys create console --admin write`,
 		DisableFlagsInUseLine: true,
 	}
 	f := cmd.Flags()
 	addPermissionFlags(cmd)
 	addExpiresFlag(cmd)
+	addSourcesFlag(cmd)
 	f.String("owner", "", "Who the key belongs to in the API's own world")
 	f.String("admin", "none", "Access to the admin API: `none|read|write`")
 	addJSONFlag(cmd)
@@ -75,9 +77,16 @@ func (i *invocation) createRequest() (admin.CreateRequest, error) {
 		}
 		permissions = &admin.Permissions{Mode: modeRestricted}
 	}
+	sources, err := i.sources()
+	if err != nil {
+		return admin.CreateRequest{}, err
+	}
 	r := admin.CreateRequest{Name: &i.args[0], Owner: owner, Permissions: *permissions}
 	if access != nil {
 		r.Admin = *access
+	}
+	if sources != nil {
+		r.Sources = *sources
 	}
 	if !expires.IsZero() {
 		r.ExpiresAt = &expires

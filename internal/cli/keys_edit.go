@@ -10,7 +10,7 @@ import (
 
 func (p *program) edit() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "edit ID [--name N] [--owner O] [--all | --read-only | --allow API[/ENDPOINT]=none|read|write ...] [--expires 30d|DATE|never] [--admin none|read|write] [--wait 5s] [--json]",
+		Use:   "edit ID [--name N] [--owner O] [--all | --read-only | --allow API[/ENDPOINT]=none|read|write ...] [--expires 30d|DATE|never] [--allow-from CIDR|anywhere ...] [--admin none|read|write] [--wait 5s] [--json]",
 		Short: "Changes a key",
 		Long: `
 Changes what the flags name, and nothing else. Permissions are replaced whole:
@@ -25,6 +25,7 @@ is. If somebody else changes the key at the same moment, nothing is changed.`,
 	f.String("owner", "", "New owner; \"\" for nobody")
 	addPermissionFlags(cmd)
 	addExpiresFlag(cmd)
+	addSourcesFlag(cmd)
 	f.String("admin", "none", "Access to the admin API: `none|read|write`")
 	addWaitFlag(cmd)
 	addJSONFlag(cmd)
@@ -90,8 +91,11 @@ func (i *invocation) patch() (admin.Patch, error) {
 	if given {
 		patch.ExpiresAt = &admin.Expiry{Time: expires}
 	}
-	if patch.Permissions == nil && patch.Admin == nil && patch.Name == nil && patch.Owner == nil && !given {
-		return patch, usagef("nothing to change; give --name, --owner, --all, --read-only, --allow, --expires or --admin")
+	if patch.Sources, err = i.sources(); err != nil {
+		return patch, err
+	}
+	if patch.Permissions == nil && patch.Admin == nil && patch.Name == nil && patch.Owner == nil && patch.Sources == nil && !given {
+		return patch, usagef("nothing to change; give --name, --owner, --all, --read-only, --allow, --allow-from, --expires or --admin")
 	}
 	return patch, nil
 }

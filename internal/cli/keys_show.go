@@ -54,6 +54,9 @@ func (i *invocation) show(key *admin.Key, answer admin.Answer) error {
 	row("Admin", key.Admin)
 	row("Status", key.Status)
 	row("Expires", stamp(key.ExpiresAt))
+	if len(key.Sources) > 0 {
+		row("Allowed from", strings.Join(key.Sources, " "))
+	}
 	row("Last used", stamp(key.LastUsedAt))
 	row("Created", stamp(&key.CreatedAt)+" by "+key.CreatedBy)
 	row("Updated", stamp(&key.UpdatedAt))
@@ -77,6 +80,9 @@ func describe(key *admin.Key) string {
 	text := permissionText(key.Permissions)
 	if key.Admin != "none" {
 		text += ", admin " + key.Admin
+	}
+	if len(key.Sources) > 0 {
+		text += ", from " + strings.Join(key.Sources, " ")
 	}
 	return printable(text) + ", expires " + stamp(key.ExpiresAt)
 }

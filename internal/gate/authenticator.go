@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"context"
 	"net/http"
 	"time"
 
@@ -14,6 +13,8 @@ type Authenticator struct {
 	credentials Credentials
 	keyPrefix   string
 	lookup      *Lookup
+	// clientIP is the address of a request's client; nil: nobody can tell.
+	clientIP func(*http.Request) string
 }
 
 const severalCredentials = "the request carries more than one credential; send exactly one"
@@ -21,6 +22,14 @@ const severalCredentials = "the request carries more than one credential; send e
 // NewAuthenticator returns an Authenticator of secrets with the given prefix.
 func NewAuthenticator(c Credentials, keyPrefix string, l *Lookup) *Authenticator {
 	return &Authenticator{credentials: c.canonical(), keyPrefix: keyPrefix, lookup: l}
+}
+
+// SeeClients lets a judge by addresses, for keys that are limited to some:
+// clientIP returns the address of a request's client, "" for none. Without it
+// such keys are refused.
+func (a *Authenticator) SeeClients(clientIP func(*http.Request) string) *Authenticator {
+	a.clientIP = clientIP
+	return a
 }
 
 // Authenticate decides on the caller alone: Allowed with Key set, or why not.
@@ -74,25 +83,49 @@ func (a *Authenticator) judge(d *Decision, r *http.Request, text string, now tim
 		return
 	}
 	digest := secret.Digest()
-	a.judgeDigest(r.Context(), d, &digest, now)
+	a.judgeDigest(r, d, &digest, now)
 }
 
 // AuthenticateDigest decides on a caller who presented the secret with this
-// digest before, as if it were presented now.
-func (a *Authenticator) AuthenticateDigest(ctx context.Context, digest *keys.Digest, now time.Time) (d Decision) {
-	a.judgeDigest(ctx, &d, digest, now)
+// digest before, as if r presented it now.
+func (a *Authenticator) AuthenticateDigest(r *http.Request, digest *keys.Digest, now time.Time) (d Decision) {
+	a.judgeDigest(r, &d, digest, now)
 	return d
 }
 
-func (a *Authenticator) judgeDigest(ctx context.Context, d *Decision, digest *keys.Digest, now time.Time) {
+func (a *Authenticator) judgeDigest(r *http.Request, d *Decision, digest *keys.Digest, now time.Time) {
 	var id *keys.Identity
-	id, d.Found, d.Err = a.lookup.Find(ctx, digest, now)
+	id, d.Found, d.Err = a.lookup.Find(r.Context(), digest, now)
 	d.Asked = true
 	if d.Err != nil {
 		d.Outcome = StoreUnavailable
 		return
 	}
 	d.judgeKey(id, now)
+	if d.Outcome == Allowed && id.Sources != "" {
+		a.judgeSource(d, r)
+	}
+}
+
+// judgeSource refuses a key that is limited to other addresses than the one
+// that r comes from.
+func (a *Authenticator) judgeSource(d *Decision, r *http.Request) {
+	address := ""
+	if a.clientIP != nil {
+		address = a.clientIP(r)
+	}
+	d.limitSource(address)
+}
+
+// limitSource is judgeSource for an address.
+func (d *Decision) limitSource(address string) {
+	if d.Key.Sources.Contain(address) {
+		return
+	}
+	if address == "" {
+		address = "a client without an address"
+	}
+	d.Outcome, d.Reason = SourceNotAllowed, address
 }
 
 // JudgeKey decides on a key that was looked up; nil is an unknown one.

@@ -74,7 +74,10 @@ func (c *Catalog) Declares(api string) bool {
 // and target tell: a request whose access depends on its body is judged as a
 // write, the most that it may turn out to be. Where several gates match the
 // path, all must allow it. id is nil for an unknown key.
-func (c *Catalog) Check(id *keys.Identity, method, target string, now time.Time) Decision {
+//
+// from is the client's address; "": where the key may be used from is not
+// judged.
+func (c *Catalog) Check(id *keys.Identity, method, target, from string, now time.Time) Decision {
 	r, err := requestFor(method, target)
 	if err != nil {
 		return refuse(AmbiguousRequest, "the path is not one that a request can have")
@@ -85,13 +88,13 @@ func (c *Catalog) Check(id *keys.Identity, method, target string, now time.Time)
 	if reason := route.Ambiguous(r); reason != "" {
 		return refuse(AmbiguousRequest, reason)
 	}
-	result := JudgeKey(id, now)
+	result := judgeFrom(id, from, now)
 	callerAllowed := result.Outcome == Allowed
 	if callerAllowed {
 		result.Outcome = NoSuchAPI
 	}
 	for _, g := range c.gates {
-		d, matched := g.check(r, id, now)
+		d, matched := g.check(r, id, from, now)
 		if !matched {
 			continue
 		}
@@ -107,7 +110,7 @@ func (c *Catalog) Check(id *keys.Identity, method, target string, now time.Time)
 }
 
 // check is what Decide does, without credentials and body.
-func (g *Gate) check(r *http.Request, id *keys.Identity, now time.Time) (Decision, bool) {
+func (g *Gate) check(r *http.Request, id *keys.Identity, from string, now time.Time) (Decision, bool) {
 	m, matched := g.table.Match(r.Method, r.URL.Path, route.NoUpgrade)
 	if !matched {
 		return Decision{}, false
@@ -118,7 +121,7 @@ func (g *Gate) check(r *http.Request, id *keys.Identity, now time.Time) (Decisio
 	if m.Public {
 		return Decision{Outcome: Allowed, Public: true}, true
 	}
-	d := JudgeKey(id, now)
+	d := judgeFrom(id, from, now)
 	if d.Outcome != Allowed {
 		return d, true
 	}
@@ -139,6 +142,15 @@ func (g *Gate) check(r *http.Request, id *keys.Identity, now time.Time) (Decisio
 		d.Reason = "the body decides what is needed; this is the most that it can be"
 	}
 	return d, true
+}
+
+// judgeFrom is JudgeKey, and where the address is given judges that as well.
+func judgeFrom(id *keys.Identity, from string, now time.Time) Decision {
+	d := JudgeKey(id, now)
+	if d.Outcome == Allowed && from != "" {
+		d.limitSource(from)
+	}
+	return d
 }
 
 // requestFor makes the request that a method and a target stand for.

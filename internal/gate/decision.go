@@ -53,6 +53,8 @@ func (d *Decision) Detail() string {
 		return "key " + d.Key.Prefix + " has expired"
 	case InsufficientAccess:
 		return d.accessDetail()
+	case SourceNotAllowed:
+		return "key " + d.Key.Prefix + " may not be used from " + d.Reason
 	case NoSuchAPI:
 		return "this path belongs to no API"
 	case StoreUnavailable:

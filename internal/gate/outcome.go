@@ -22,6 +22,7 @@ const (
 	UnreadableBody
 	BodyTooLarge
 	MethodNotAllowed
+	SourceNotAllowed
 
 	// Outcomes is how many there are, for tables indexed by them.
 	Outcomes
@@ -48,6 +49,7 @@ var outcomeTable = [Outcomes]outcomeWords{
 	UnreadableBody:     {"unreadable_body", http.StatusBadRequest, "Unreadable body", ""},
 	BodyTooLarge:       {"body_too_large", http.StatusRequestEntityTooLarge, "Body too large", ""},
 	MethodNotAllowed:   {"method_not_allowed", http.StatusMethodNotAllowed, "Method not allowed", ""},
+	SourceNotAllowed:   {"source_not_allowed", http.StatusForbidden, "Source not allowed", ""},
 }
 
 // Code returns the stable code of the contract; "allowed" for Allowed.

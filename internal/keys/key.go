@@ -39,6 +39,7 @@ type Key struct {
 	CreatedBy   ID
 	LastUsedAt  time.Time // zero: never
 	Metadata    map[string]string
+	Sources     Sources   // where the key may be used from
 	Rotation    *Rotation // not nil while a rotated secret is in its grace
 	// Version counts the changes of the key; its ETag. LastUsedAt does not
 	// count as a change.
@@ -92,6 +93,7 @@ type Identity struct {
 	Permissions permission.Set
 	Admin       permission.Access
 	Enabled     bool
+	Sources     Sources
 	ExpiresAt   int64 // of the key
 	EndsAt      int64 // of this secret: the end of its grace, after a rotation
 	// Use is the one part that changes: how the key was used lately.

@@ -147,8 +147,8 @@ type Store interface {
 	// not, and says whether it did. Of several callers at once one does.
 	CreateFirstAdmin(ctx context.Context, by By, k New) (bool, error)
 	// Update calls edit with the key in a transaction and stores what edit
-	// made of it. Name, Owner, Permissions, Admin, Enabled, ExpiresAt and
-	// Metadata may be edited; UpdatedAt and Version are set by the store. An
+	// made of it. Name, Owner, Permissions, Admin, Enabled, ExpiresAt,
+	// Sources and Metadata may be edited; UpdatedAt and Version are set by the store. An
 	// error of edit is returned as it is, and nothing is changed. An edit
 	// that changes nothing is stored as nothing: same Version, no audit entry.
 	// The audit's action is enable or disable where only that changed, else update.

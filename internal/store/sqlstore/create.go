@@ -27,6 +27,7 @@ var (
 		{"created_by", String},
 		{"last_used_at", Integer},
 		{"metadata", String},
+		{"sources", String},
 		{"version", Integer},
 	}
 	secretColumns = []Column{{"digest", Bytes}, {"key_n", Integer}, {"prefix", String}, {"is_foreign", Integer}}
@@ -117,7 +118,7 @@ func (all *creation) add(n int64, created *keys.New, action string) error {
 	text := searchText(k)
 	all.keys.Add(n, string(k.ID), k.Name, k.Owner, k.Prefix, text, string(permissions),
 		k.Admin.String(), standing(k.Enabled), integer(k.Legacy), orNil(optionalMilli(k.ExpiresAt)), milli(k.CreatedAt), milli(k.UpdatedAt),
-		string(k.CreatedBy), orNil(optionalMilli(k.LastUsedAt)), metadata, int64(1))
+		string(k.CreatedBy), orNil(optionalMilli(k.LastUsedAt)), metadata, k.Sources.String(), int64(1))
 	all.secrets.Add(created.Digest[:], n, k.Prefix, integer(created.Foreign))
 	for _, api := range openAPIs(k) {
 		all.apis.Add(n, api)

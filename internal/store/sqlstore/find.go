@@ -10,8 +10,11 @@ import (
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 )
 
+// identityColumns are what scanIdentity reads.
+const identityColumns = `k.id, k.name, k.owner, s.prefix, k.permissions, k.admin, k.standing, k.sources, k.expires_at, s.ends_at`
+
 // FindSQL is what Engine.Lookup asks.
-const FindSQL = `SELECT k.id, k.name, k.owner, s.prefix, k.permissions, k.admin, k.standing, k.expires_at, s.ends_at
+const FindSQL = `SELECT ` + identityColumns + `
 	FROM secrets s JOIN keys k ON k.n = s.key_n WHERE s.digest = $1`
 
 // Find implements keys.Store.
@@ -32,11 +35,12 @@ func scanIdentity(from scanner, before ...any) (*keys.Identity, error) {
 	var (
 		id                 keys.Identity
 		permissions, admin []byte
+		sources            string
 		standing           int64
 		expires, ends      sql.NullInt64
 	)
 	err := from.Scan(append(before,
-		&id.ID, &id.Name, &id.Owner, &id.Prefix, &permissions, &admin, &standing, &expires, &ends)...)
+		&id.ID, &id.Name, &id.Owner, &id.Prefix, &permissions, &admin, &standing, &sources, &expires, &ends)...)
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +48,9 @@ func scanIdentity(from scanner, before ...any) (*keys.Identity, error) {
 		return nil, fmt.Errorf("reading key %s: %w", id.ID, err)
 	}
 	if err := json.Unmarshal(permissions, &id.Permissions); err != nil {
+		return nil, fmt.Errorf("reading key %s: %w", id.ID, err)
+	}
+	if id.Sources, err = readSources(sources); err != nil {
 		return nil, fmt.Errorf("reading key %s: %w", id.ID, err)
 	}
 	id.Enabled = standing != standingOff

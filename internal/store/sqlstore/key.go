@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
@@ -22,7 +23,7 @@ type row struct {
 // A key has at most one secret that ends, as a rotation ends an earlier grace.
 const (
 	keyColumns = `k.n, k.id, k.name, k.owner, k.prefix, k.permissions, k.admin, k.standing, k.legacy,
-		k.expires_at, k.created_at, k.updated_at, k.created_by, k.last_used_at, k.metadata, k.version,
+		k.expires_at, k.created_at, k.updated_at, k.created_by, k.last_used_at, k.metadata, k.sources, k.version,
 		p.prefix, p.ends_at`
 )
 
@@ -40,12 +41,13 @@ func scanKey(from scanner) (row, error) {
 		k                            keys.Key
 		n, standing, legacy          int64
 		permissions, admin, metadata string
+		sources                      string
 		expires, lastUsed, prevEnds  sql.NullInt64
 		created, updated             int64
 		prevPrefix                   sql.NullString
 	)
 	err := from.Scan(&n, &k.ID, &k.Name, &k.Owner, &k.Prefix, &permissions, &admin, &standing, &legacy,
-		&expires, &created, &updated, &k.CreatedBy, &lastUsed, &metadata, &k.Version,
+		&expires, &created, &updated, &k.CreatedBy, &lastUsed, &metadata, &sources, &k.Version,
 		&prevPrefix, &prevEnds)
 	if err != nil {
 		return row{}, err
@@ -65,7 +67,23 @@ func scanKey(from scanner) (row, error) {
 	if err := json.Unmarshal([]byte(metadata), &k.Metadata); err != nil {
 		return row{}, fmt.Errorf("reading metadata of key %s: %w", k.ID, err)
 	}
+	if k.Sources, err = readSources(sources); err != nil {
+		return row{}, fmt.Errorf("reading key %s: %w", k.ID, err)
+	}
 	return row{n, &k}, nil
+}
+
+// readSources reads what Sources.String wrote. A text that can't be read is a
+// fault of the store, and never a key without limits.
+func readSources(text string) (keys.Sources, error) {
+	if text == "" {
+		return "", nil
+	}
+	sources, faults := keys.ParseSources(strings.Fields(text))
+	for _, err := range faults {
+		return "", fmt.Errorf("reading the networks that it is limited to: %w", err)
+	}
+	return sources, nil
 }
 
 var getSQL = `SELECT ` + keyColumns + ` FROM keys k ` + previousSecret("$1") + ` WHERE k.id = $2`
@@ -106,6 +124,7 @@ type keyJSON struct {
 	CreatedAt   time.Time         `json:"created_at"`
 	CreatedBy   keys.ID           `json:"created_by"`
 	Metadata    map[string]string `json:"metadata"`
+	Sources     []string          `json:"allowed_cidrs"`
 }
 
 // wire returns the contract's shape of a stored key.
@@ -117,6 +136,7 @@ func wire(k *keys.Key) (json.RawMessage, error) {
 	out := keyJSON{
 		ID: k.ID, Name: k.Name, Owner: k.Owner, Prefix: k.Prefix, Permissions: permissions, Admin: k.Admin.String(),
 		Enabled: k.Enabled, Legacy: k.Legacy, CreatedAt: k.CreatedAt.UTC(), CreatedBy: k.CreatedBy, Metadata: k.Metadata,
+		Sources: k.Sources.Strings(),
 	}
 	if out.Metadata == nil {
 		out.Metadata = map[string]string{}

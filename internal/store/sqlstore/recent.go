@@ -9,7 +9,7 @@ import (
 
 // No index has the order: noting uses would have to keep it up, all day, for
 // what is asked once a start. Reading a million keys takes a second.
-const recentSQL = `SELECT s.digest, k.id, k.name, k.owner, s.prefix, k.permissions, k.admin, k.standing, k.expires_at, s.ends_at
+const recentSQL = `SELECT s.digest, ` + identityColumns + `
 	FROM (SELECT n FROM keys ORDER BY COALESCE(last_used_at, 0) DESC, n DESC LIMIT $1) r
 	JOIN keys k ON k.n = r.n JOIN secrets s ON s.key_n = r.n`
 

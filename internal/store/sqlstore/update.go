@@ -13,7 +13,7 @@ import (
 
 const (
 	updateKeySQL = `UPDATE keys SET name = $1, owner = $2, search = $3, permissions = $4, admin = $5, standing = $6,
-			expires_at = $7, metadata = $8, updated_at = $9, version = $10 WHERE n = $11`
+			expires_at = $7, metadata = $8, sources = $9, updated_at = $10, version = $11 WHERE n = $12`
 	deleteAPIsSQL = `DELETE FROM key_apis WHERE n = $1`
 	digestsOfSQL  = `SELECT digest FROM secrets WHERE key_n = $1`
 	otherAdminSQL = `SELECT EXISTS (SELECT 1 FROM keys WHERE admin = 'write' AND standing <> 2
@@ -35,7 +35,7 @@ func (s *Store) Update(ctx context.Context, by keys.By, id keys.ID, g keys.Guard
 		edited = clone(edited) // edit may have kept what it was given
 		after := clone(before.key)
 		after.Name, after.Owner, after.Admin, after.Enabled = edited.Name, edited.Owner, edited.Admin, edited.Enabled
-		after.Permissions, after.Metadata = edited.Permissions, edited.Metadata
+		after.Permissions, after.Metadata, after.Sources = edited.Permissions, edited.Metadata, edited.Sources
 		after.ExpiresAt = fromOptionalMilli(optionalMilli(edited.ExpiresAt))
 		result = after
 		return c.update(ctx, g, before, after)
@@ -65,7 +65,7 @@ func (c *change) update(ctx context.Context, g keys.Guard, before row, after *ke
 	after.UpdatedAt, after.Version = c.fed.At, before.key.Version+1
 	text := searchText(after)
 	_, err = c.ExecContext(ctx, updateKeySQL, after.Name, after.Owner, text, is.permissions, after.Admin.String(), standing(after.Enabled),
-		is.expires, is.metadata, milli(after.UpdatedAt), after.Version, before.n)
+		is.expires, is.metadata, after.Sources.String(), milli(after.UpdatedAt), after.Version, before.n)
 	if err != nil {
 		return fmt.Errorf("updating key: %w", err)
 	}
@@ -167,6 +167,7 @@ func (c *change) keepAdmin(ctx context.Context, g keys.Guard, before row, after 
 type content struct {
 	name, owner, admin    string
 	permissions, metadata string
+	sources               keys.Sources
 	expires               sql.NullInt64
 }
 
@@ -179,7 +180,7 @@ func newContent(k *keys.Key) (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	return content{k.Name, k.Owner, k.Admin.String(), string(permissions), metadata, optionalMilli(k.ExpiresAt)}, nil
+	return content{k.Name, k.Owner, k.Admin.String(), string(permissions), metadata, k.Sources, optionalMilli(k.ExpiresAt)}, nil
 }
 
 // clone returns a copy that shares nothing with k.

@@ -78,17 +78,19 @@ func auditShape(s *suite) {
 	})
 	entries, _, err := s.Audit(s.Context(), keys.AuditQuery{})
 	s.must(err)
+	networks := []any{"203.0.113.7/32", "10.0.0.0/8", "2001:db8::/32", "::/0"}
 	before := map[string]any{
 		"id": string(k.Key.ID), "name": "ci", "owner": "team-7", "prefix": "kw_ci", "admin": "read", "enabled": false, "legacy": true,
 		"permissions": map[string]any{"mode": "restricted", "apis": map[string]any{
 			"graphql": map[string]any{"access": "read"}, "serverless": map[string]any{"access": "restricted", "endpoints": map[string]any{"abc123": "write"}},
 		}},
 		"expires_at": "2026-01-02T04:04:05.678Z", "created_at": "2026-01-02T03:04:05.678Z", "created_by": "config",
-		"metadata": map[string]any{"team": "7", "": "", "ü": "\"\\\x00\u2028<&>"},
+		"metadata": map[string]any{"team": "7", "": "", "ü": "\"\\\x00\u2028<&>"}, "allowed_cidrs": networks,
 	}
 	after := map[string]any{
 		"id": string(k.Key.ID), "name": "b", "owner": "team-7", "prefix": "kw_ci", "admin": "read", "enabled": false, "legacy": true,
 		"permissions": map[string]any{"mode": "all"}, "expires_at": nil, "created_at": "2026-01-02T03:04:05.678Z", "created_by": "config", "metadata": map[string]any{},
+		"allowed_cidrs": networks,
 	}
 	for _, c := range []struct {
 		got  json.RawMessage

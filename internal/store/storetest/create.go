@@ -35,7 +35,14 @@ func fullKey(s *suite) keys.New {
 		k.Admin, k.Enabled, k.Legacy = permission.Read, false, true
 		k.ExpiresAt, k.CreatedBy, k.UpdatedAt = start.Add(time.Hour), keys.ConfigID, start.Add(time.Second)
 		k.Metadata = map[string]string{"team": "7", "": "", "ü": "\"\\\x00\u2028<&>"}
+		k.Sources = sources("203.0.113.7/32", "10.0.0.0/8", "2001:db8::/32", "::/0")
 	})
+}
+
+// sources reads networks that are right.
+func sources(list ...string) keys.Sources {
+	s, _ := keys.ParseSources(list)
+	return s
 }
 
 func createRoundTrip(s *suite) {

@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
@@ -10,6 +12,7 @@ import (
 
 var updateTests = map[string]func(*suite){
 	"every editable field is stored":                   updateEverything,
+	"networks come and go":                             updateSources,
 	"what may not be edited stays":                     updateNothingElse,
 	"an edit that changes nothing is nothing":          updateNothing,
 	"the error of an edit comes back, nothing changes": updateError,
@@ -37,15 +40,47 @@ func updateEverything(s *suite) {
 	got := s.updated(k.Key.ID, later, func(k *keys.Key) {
 		k.Name, k.Owner, k.Admin, k.Enabled = "b", "o", permission.Read, false
 		k.ExpiresAt, k.Metadata = start.Add(time.Hour), map[string]string{"x": "y"}
+		k.Sources = sources("192.0.2.0/24")
 		set(k)
 	})
 	want := k.Key
 	want.Name, want.Owner, want.Admin, want.Enabled = "b", "o", permission.Read, false
 	want.ExpiresAt, want.Metadata = start.Add(time.Hour), map[string]string{"x": "y"}
+	want.Sources = sources("192.0.2.0/24")
 	set(&want)
 	want.UpdatedAt, want.Version = later, 2
 	s.equal("returned", got, &want)
 	s.equal("stored", s.get(k.Key.ID), &want)
+}
+
+// A key's networks are a change of their own, which the look-up sees and the
+// audit shows.
+func updateSources(s *suite) {
+	k := s.created("a")
+	find := func() keys.Sources {
+		got, err := s.Find(s.Context(), k.Digest)
+		s.must(err)
+		return got.Sources
+	}
+	s.equal("at first", find(), keys.Sources(""))
+	for i, want := range []keys.Sources{sources("10.0.0.0/8"), sources("10.0.0.0/8", "::/0"), ""} {
+		got := s.updated(k.Key.ID, start.Add(time.Duration(i)*time.Second), func(k *keys.Key) { k.Sources = want })
+		s.equal("returned", got.Sources, want)
+		s.equal("version", got.Version, int64(i+2))
+		s.equal("found", find(), want)
+	}
+	entries, _, err := s.Audit(s.Context(), keys.AuditQuery{Key: k.Key.ID, Limit: 2})
+	s.must(err)
+	for i, want := range [][2]string{{"10.0.0.0/8 ::/0", ""}, {"10.0.0.0/8", "10.0.0.0/8 ::/0"}} {
+		s.equal("action", entries[i].Action, "update")
+		for j, text := range []json.RawMessage{entries[i].Before, entries[i].After} {
+			var shown struct {
+				Sources []string `json:"allowed_cidrs"`
+			}
+			s.must(json.Unmarshal(text, &shown))
+			s.equal("shown in the audit", strings.Join(shown.Sources, " "), want[j])
+		}
+	}
 }
 
 func updateNothingElse(s *suite) {
