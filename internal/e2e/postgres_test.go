@@ -65,7 +65,7 @@ func TestAKeyDeletedOnOneGatewayIsRefusedOnTheOthers(t *testing.T) {
 func TestGatewaysThatStartTogetherMakeOneAdminKey(t *testing.T) {
 	address := pgtest.Database(t)
 	upstream := NewUpstream(t)
-	const n = 3
+	const n = 5
 	fleet := make([]*Gateway, n)
 	var all sync.WaitGroup
 	for i := range fleet {
@@ -83,6 +83,12 @@ func TestGatewaysThatStartTogetherMakeOneAdminKey(t *testing.T) {
 	}
 	if made != 1 {
 		t.Fatalf("%d gateways wrote an admin key", made)
+	}
+	conn := pgtest.Connect(t, address)
+	var migrations, twice, keys int
+	err := conn.QueryRow(t.Context(), `SELECT count(*), count(*) - count(DISTINCT version_id), (SELECT count(*) FROM keys) FROM keywarden_migrations WHERE version_id > 0`).Scan(&migrations, &twice, &keys)
+	if err != nil || migrations == 0 || twice != 0 || keys != 1 {
+		t.Errorf("%d migrations were run, %d of them twice; %d keys are stored: %v", migrations, twice, keys, err)
 	}
 	for _, g := range fleet {
 		if keys, _ := g.Admin("GET", "/v1/keys", nil).Field("data").([]any); len(keys) != 1 {

@@ -1,11 +1,9 @@
 package e2e
 
 import (
-	"crypto/rand"
 	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,81 +98,5 @@ func TestRequestsThatWaitForOneSecretAreOneQueryAndGiveUpTogether(t *testing.T) 
 		t.Logf("%s: %d requests, %d queries on the wire, %v by the metrics, all done after %s", name, waiting, lookUp.Times(), b.metric(t, queries)-before, took)
 		lookUp.Release()
 		Eventually(t, recovery, "allowed", func() bool { return b.use(key.Secret).Status == http.StatusOK })
-	}
-}
-
-func TestAFloodOfUnknownSecretsIsBoundedAndShutsOutNoNewKey(t *testing.T) {
-	const lookups, floods = 100, 4000 // a second; on each gateway
-	s := startShared(t, pgtest.Options{})
-	a := s.gateway(nil, "lookups 100/s")
-	gateways := []*Gateway{a, s.gateway(nil, "lookups 100/s"), s.gateway(nil, "lookups 100/s")}
-	cached := a.Create(nil)
-	a.settled()
-	before := make([]float64, len(gateways))
-	for i, g := range gateways {
-		Expect(t, g.use(cached.Secret), http.StatusOK, "")
-		Expect(t, g.use(wellFormed("kw_"+rand.Text()+"abcdef")), http.StatusUnauthorized, "unknown_key")
-		before[i] = g.metric(t, queries)
-	}
-	began := time.Now()
-	var flood sync.WaitGroup
-	var refused, unavailable atomic.Int64
-	for i := range 6 {
-		g := gateways[i%len(gateways)]
-		flood.Go(func() {
-			for range floods * len(gateways) / 6 {
-				answer, err := g.TryCall("GET", "/rest/users", "", Bearer(wellFormed("kw_"+rand.Text()+"abcdef")))
-				switch {
-				case err != nil:
-					t.Error(err)
-				case answer.Status == http.StatusUnauthorized:
-					refused.Add(1)
-				default:
-					checkUnavailable(t, answer)
-					unavailable.Add(1)
-				}
-			}
-		})
-	}
-	over := make(chan struct{})
-	go func() { flood.Wait(); close(over) }()
-	made, slowest := createDuring(t, over, gateways, cached)
-	<-over
-	took := time.Since(began)
-	for i, g := range gateways {
-		n := g.metric(t, queries) - before[i]
-		most := lookups*(1+took.Seconds()) + float64(made)
-		t.Logf("gateway %d looked up %v times in %s, at most %.0f", i, n, took, most)
-		if n > most {
-			t.Errorf("gateway %d looked up %v times in %s, want at most %.0f", i, n, took, most)
-		}
-	}
-	t.Logf("the flood: %d refused, %d not looked up; %d keys made, which worked everywhere after at most %s", refused.Load(), unavailable.Load(), made, slowest)
-	if made == 0 || refused.Load() < lookups*int64(len(gateways)) {
-		t.Error("there was no flood")
-	}
-}
-
-// createDuring makes keys until over is closed, and uses each on every
-// gateway. It returns how long it took at most until one worked everywhere.
-func createDuring(t *testing.T, over <-chan struct{}, gateways []*Gateway, cached Key) (made int, slowest time.Duration) {
-	t.Helper()
-	for ; ; made++ {
-		select {
-		case <-over:
-			return made, slowest
-		default:
-		}
-		key := gateways[0].Create(nil)
-		began := time.Now()
-		if made%2 == 0 {
-			gateways[0].settled()
-		}
-		for _, g := range gateways {
-			Expect(t, g.use(cached.Secret), http.StatusOK, "")
-			// Whether it has heard of the key or not.
-			Expect(t, g.use(key.Secret), http.StatusOK, "")
-		}
-		slowest = max(slowest, time.Since(began))
 	}
 }

@@ -1,0 +1,66 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// BenchmarkMemoryOfAMillionCachedKeys measures what the whole process takes
+// with a million keys in its cache, half of them restricted to some APIs. For
+// a quick look KEYWARDEN_BENCH_KEYS says another number.
+func BenchmarkMemoryOfAMillionCachedKeys(b *testing.B) {
+	size := 1_000_000
+	if n, err := strconv.Atoi(os.Getenv("KEYWARDEN_BENCH_KEYS")); err == nil {
+		size = n
+	}
+	dir := b.TempDir()
+	g := Start(b, Options{Config: caddyfile, Dir: dir})
+	began := time.Now()
+	const some = 10_000
+	for first := 0; first < size; first += some {
+		answer := g.Admin("POST", "/v1/keys/import", map[string]any{"keys": importable(first, min(some, size-first))})
+		Expect(b, answer, http.StatusCreated, "")
+	}
+	imported := time.Since(began)
+	g.Stop()
+
+	room := fmt.Sprintf("\n\t\tcache {\n\t\t\tmax_keys %d\n\t\t\twarm %[1]d\n\t\t}", size)
+	for b.Loop() {
+		began = time.Now()
+		g = Start(b, Options{Config: strings.Replace(caddyfile, "store sqlite ./data/keys.db", "store sqlite ./data/keys.db"+room, 1), Dir: dir})
+		before, _ := g.resident()
+		for !strings.Contains(g.Output(), "the cache is warm") {
+			<-time.After(100 * time.Millisecond)
+		}
+		warm := time.Since(began)
+		now, most := g.resident()
+		b.ReportMetric(float64(before), "MiB-at-start")
+		b.ReportMetric(float64(now), "MiB-resident")
+		b.ReportMetric(float64(most), "MiB-at-most")
+		b.ReportMetric(float64(now-before)*(1<<20)/float64(size), "B/key")
+		b.ReportMetric(warm.Seconds(), "s-until-warm")
+		g.Stop()
+	}
+	b.ReportMetric(imported.Seconds(), "s-to-import")
+}
+
+func importable(first, n int) []any {
+	all := make([]any, n)
+	for i := range all {
+		name := fmt.Sprintf("service-%07d", first+i)
+		sum := sha256.Sum256([]byte(name))
+		permissions := map[string]any{"mode": "all"}
+		if i%2 == 0 {
+			permissions = Restricted(map[string]any{"rest": map[string]any{"access": "read"}, "graphql": map[string]any{"access": "write"}})
+		}
+		all[i] = map[string]any{"name": name, "owner": fmt.Sprint("team-", i%1000), "permissions": permissions, "sha256": hex.EncodeToString(sum[:]), "prefix": "kw_" + name[8:15]}
+	}
+	return all
+}
