@@ -193,9 +193,13 @@ func (a *address) mode(u use) pgx.QueryExecMode {
 // list takes 50 keys from the head of an index, and the rest of each by number.
 // How many keys it must pass over first, the planner can only guess.
 func pageByPage(c *pgx.ConnConfig) {
-	for _, name := range []string{"enable_hashjoin", "enable_mergejoin", "jit"} {
+	for name, value := range map[string]string{
+		"enable_hashjoin": "off", "enable_mergejoin": "off",
+		// Starting workers or a compiler takes longer than a page does.
+		"max_parallel_workers_per_gather": "0", "jit": "off",
+	} {
 		if _, said := c.RuntimeParams[name]; !said {
-			c.RuntimeParams[name] = "off"
+			c.RuntimeParams[name] = value
 		}
 	}
 }

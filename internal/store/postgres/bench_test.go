@@ -4,111 +4,50 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"os"
 	"slices"
-	"strconv"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
-	"github.com/caddy-keywarden/keywarden/internal/permission"
 	"github.com/caddy-keywarden/keywarden/internal/store/pgtest"
 	"github.com/caddy-keywarden/keywarden/internal/store/sqlstore"
+	"github.com/caddy-keywarden/keywarden/internal/store/storetest"
 )
 
-// dataset is a database of many keys, made once a process. It is hard on
-// lists: what is looked for stands behind much that isn't.
-type dataset struct {
-	address string
-	now     time.Time
-	size    int
-	took    time.Duration // to import them
-	digests []keys.Digest // of every thousandth key
-	ids     []keys.ID
-}
-
+// million is made once a process, on a durable server.
 var (
-	millionOnce sync.Once
-	million     dataset
-	errMillion  error
+	million        storetest.Million
+	millionAddress string
 )
 
-// openMillion opens a database of 1 000 000 keys on a durable server. For a
-// quick look KEYWARDEN_BENCH_KEYS says another number.
-func openMillion(b *testing.B) (*Store, *dataset) {
+func benchOfMillion(b *testing.B) storetest.Bench {
 	b.Helper()
-	millionOnce.Do(func() {
-		million = dataset{address: pgtest.Lasting(b), now: time.Now(), size: 1_000_000}
-		if n, err := strconv.Atoi(os.Getenv("KEYWARDEN_BENCH_KEYS")); err == nil {
-			million.size = n
-		}
-		errMillion = million.fill(context.Background())
-	})
-	if errMillion != nil {
-		b.Fatal(errMillion)
+	if millionAddress == "" {
+		millionAddress = pgtest.Lasting(b)
 	}
-	return openTest(b, million.address, Options{}), &million
+	bare := pgtest.Connect(b, millionAddress)
+	return storetest.Bench{
+		Open: func(tb testing.TB, o keys.Options) keys.Store {
+			tb.Helper()
+			return openTest(tb, millionAddress, Options{Options: o})
+		},
+		Settle: func(ctx context.Context) error { return settle(ctx, bare) },
+		Fresh: func(tb testing.TB) keys.Store {
+			tb.Helper()
+			return openTest(tb, pgtest.Lasting(tb), Options{})
+		},
+		Import: func(ctx context.Context, ks []keys.New) error { return bareImport(ctx, bare, ks) },
+		Page:   func(ctx context.Context) error { return barePage(ctx, bare) },
+	}
 }
 
-// key returns the i-th key. The 400 000 oldest have expired, but for every
-// 20 000th; every 5000th is disabled; half belong to one owner; half have
-// access to all APIs, but not the newer ones.
-func (d *dataset) key(i int) keys.New {
-	k := testKey(fmt.Sprintf("service-%07d", i))
-	k.Key.Owner = fmt.Sprintf("team-%d", i%1000)
-	if i%2 == 0 {
-		k.Key.Owner = "big"
-	}
-	k.Key.Enabled = i%5000 != 7
-	if i < d.size*4/10 && i%20_000 != 0 {
-		k.Key.ExpiresAt = d.now.Add(-time.Duration(i+1) * time.Second)
-	} else if i%3 == 0 {
-		k.Key.ExpiresAt = d.now.Add(time.Duration(i+1) * time.Hour)
-	}
-	switch {
-	case i == 1000:
-		k.Key.Permissions = permission.Set{APIs: []permission.Grant{{API: "rare", Access: permission.Read}}}
-	case i >= d.size/2:
-		k.Key.Permissions = permission.Set{APIs: []permission.Grant{{API: "graphql", Access: permission.Read}, {API: "rest", Access: permission.Write}}}
-	case i%2 == 1:
-		k.Key.Permissions = permission.Set{APIs: []permission.Grant{{API: "rest", Access: permission.Write}}}
-	}
-	return k
-}
+func BenchmarkAMillion(b *testing.B) { million.Run(b, benchOfMillion(b)) }
 
-// fill imports the keys as the admin API does, 10 000 at once.
-func (d *dataset) fill(ctx context.Context) (err error) {
-	s, err := Open(ctx, d.address, Options{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	const some = 10_000
-	for i := 0; i < d.size; i += some {
-		ks := make([]keys.New, some)
-		for j := range ks {
-			ks[j] = d.key(i + j)
-			if (i+j)%1000 == 0 {
-				d.digests, d.ids = append(d.digests, ks[j].Digest), append(d.ids, ks[j].Key.ID)
-			}
-		}
-		began := time.Now()
-		if err := s.Create(ctx, by(), "import", ks); err != nil {
-			return err
-		}
-		d.took += time.Since(began)
-	}
-	conn, err := pgx.Connect(ctx, d.address)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	// What writers note in passing, and what the server does by itself within a minute.
-	for _, text := range []string{`UPDATE keys SET standing = 1 WHERE standing = 0 AND expires_at <= ` + strconv.FormatInt(d.now.UnixMilli(), 10), `VACUUM ANALYZE`, `CHECKPOINT`} {
+// settle does what the server does by itself within a minute.
+func settle(ctx context.Context, conn *pgx.Conn) error {
+	for _, text := range []string{`VACUUM ANALYZE`, `CHECKPOINT`} {
 		if _, err := conn.Exec(ctx, text); err != nil {
 			return err
 		}
@@ -116,22 +55,37 @@ func (d *dataset) fill(ctx context.Context) (err error) {
 	return nil
 }
 
-// What an import of a million keys takes is measured while they are made.
-func BenchmarkImportOfAMillion(b *testing.B) {
-	_, d := openMillion(b)
-	for b.Loop() { // it was done before
+// bareImport writes what must be kept of keys, with the two indexes that no
+// store can do without, in the way that Postgres takes most quickly.
+func bareImport(ctx context.Context, conn *pgx.Conn, ks []keys.New) error {
+	_, err := conn.Exec(ctx, `CREATE TABLE IF NOT EXISTS bare (n BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id TEXT UNIQUE, name TEXT, owner TEXT, prefix TEXT, digest BYTEA UNIQUE)`)
+	if err != nil {
+		return err
 	}
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(d.took.Seconds(), "s")
-	b.ReportMetric(float64(d.took.Nanoseconds())/float64(d.size), "ns/key")
+	_, err = conn.CopyFrom(ctx, pgx.Identifier{"bare"}, []string{"id", "name", "owner", "prefix", "digest"}, pgx.CopyFromSlice(len(ks), func(i int) ([]any, error) {
+		k := &ks[i].Key
+		return []any{string(k.ID), k.Name, k.Owner, k.Prefix, ks[i].Digest[:]}, nil
+	}))
+	return err
+}
+
+// barePage reads the newest rows.
+func barePage(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, `SELECT id, name, owner, prefix FROM bare ORDER BY n DESC LIMIT 50`)
+	if err != nil {
+		return err
+	}
+	var id, name, owner, prefix string
+	_, err = pgx.ForEachRow(rows, []any{&id, &name, &owner, &prefix}, func() error { return nil })
+	return err
 }
 
 // BenchmarkFindAmongAMillion asks in turn the bare driver for a key's number
 // (the floor), the bare driver for what the store asks for, and the store, so
 // that whatever else the machine does slows all three.
 func BenchmarkFindAmongAMillion(b *testing.B) {
-	s, d := openMillion(b)
-	conn := pgtest.Connect(b, d.address)
+	million.Make(b, benchOfMillion(b))
+	s, conn := openTest(b, millionAddress, Options{}), pgtest.Connect(b, millionAddress)
 	ask := []func(digest keys.Digest) error{
 		func(digest keys.Digest) error {
 			var n int64
@@ -151,7 +105,7 @@ func BenchmarkFindAmongAMillion(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		for j, ask := range ask {
 			began := time.Now()
-			if err := ask(d.digests[(3*i+j)%len(d.digests)]); err != nil {
+			if err := ask(million.Digests[(3*i+j)%len(million.Digests)]); err != nil {
 				b.Fatal(err)
 			}
 			took[j] = append(took[j], time.Since(began))
@@ -166,102 +120,6 @@ func BenchmarkFindAmongAMillion(b *testing.B) {
 	b.ReportMetric(p50(2), "store-ns")
 	b.ReportMetric(p50(2)/p50(0), "store/floor")
 	b.ReportMetric(p50(2)/p50(1), "store/bare")
-}
-
-func BenchmarkListAMillion(b *testing.B) {
-	s, d := openMillion(b)
-	big, team, nobody := "big", "team-7", "nobody"
-	id := string(d.ids[len(d.ids)/2])
-	queries := map[string]keys.Query{
-		"no filter":              {},
-		"owner of 500 000":       {Owner: &big},
-		"owner of 1000":          {Owner: &team},
-		"owner of none":          {Owner: &nobody},
-		"active":                 {Status: keys.Active},
-		"expired":                {Status: keys.Expired},
-		"disabled":               {Status: keys.Disabled},
-		"api of most":            {API: "rest"},
-		"api of some":            {API: "graphql"},
-		"api of all-mode keys":   {API: "undeclared"},
-		"api of one":             {API: "rare"},
-		"text of all":            {Text: "service"},
-		"text of most":           {Text: "key_"},
-		"text of one, name":      {Text: "SERVICE-0000001"},
-		"text of one, id":        {Text: id},
-		"text of one, id's head": {Text: id[:16]},
-		"text of one, id's tail": {Text: id[24:]},
-		"text of none":           {Text: "no such key"},
-		"text of none, near":     {Text: "service-9999999"},
-		"text of two digits":     {Text: "77"},
-		"text of two letters":    {Text: "zq"},
-		"text of one letter":     {Text: "z"},
-		"text of none, two":      {Text: "é!"},
-		"owner of 500 000, text": {Owner: &big, Text: "service-0000002"},
-		"owner of 1000, text":    {Owner: &team, Text: "service"},
-		"owner, active":          {Owner: &team, Status: keys.Active},
-		"owner of many, expired": {Owner: &big, Status: keys.Expired},
-		"text, disabled":         {Text: "service", Status: keys.Disabled},
-		"api, expired":           {API: "rest", Status: keys.Expired},
-	}
-	for _, name := range slices.Sorted(maps.Keys(queries)) {
-		b.Run(name, func(b *testing.B) {
-			q := queries[name]
-			q.Now, q.Limit = d.now, 50
-			var found int
-			for b.Loop() {
-				page, _, err := s.List(b.Context(), q)
-				if err != nil {
-					b.Fatal(err)
-				}
-				found = len(page)
-			}
-			b.ReportMetric(float64(found), "keys")
-		})
-	}
-}
-
-func BenchmarkListDeepInAMillion(b *testing.B) {
-	s, d := openMillion(b)
-	q := keys.Query{Now: d.now, Limit: 200, Status: keys.Active}
-	for b.Loop() {
-		_, next, err := s.List(b.Context(), q)
-		if err != nil {
-			b.Fatal(err)
-		}
-		q.Cursor = next
-	}
-}
-
-func BenchmarkCountAMillion(b *testing.B) {
-	s, d := openMillion(b)
-	for b.Loop() {
-		if _, err := s.Counts(b.Context(), d.now); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkDigestsOfAMillion(b *testing.B) {
-	s, d := openMillion(b)
-	for b.Loop() {
-		n := 0
-		if err := s.Digests(b.Context(), func(keys.Digest) bool { n++; return true }); err != nil || n < d.size {
-			b.Fatal(n, err)
-		}
-	}
-}
-
-func BenchmarkImportTenThousand(b *testing.B) {
-	s := openTest(b, pgtest.Lasting(b), Options{})
-	for b.Loop() {
-		b.StopTimer()
-		ks := make([]keys.New, 10_000)
-		for i := range ks {
-			ks[i] = testKey(fmt.Sprintf("imported-%d", i))
-		}
-		b.StartTimer()
-		create(b, s, ks...)
-	}
 }
 
 // BenchmarkUpdate stands beside what any commit takes.
@@ -352,19 +210,4 @@ func report(b *testing.B, lags []time.Duration, of string) {
 	slices.Sort(lags)
 	b.ReportMetric(float64(lags[len(lags)/2].Microseconds()), "p50-µs"+of)
 	b.ReportMetric(float64(lags[len(lags)*99/100].Microseconds()), "p99-µs"+of)
-}
-
-func BenchmarkTouchAThousand(b *testing.B) {
-	s, d := openMillion(b)
-	used := map[keys.ID]time.Time{}
-	at := d.now
-	for b.Loop() {
-		at = at.Add(time.Millisecond)
-		for _, id := range d.ids {
-			used[id] = at
-		}
-		if err := s.Touch(b.Context(), used); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

@@ -30,3 +30,9 @@ func unhurry(ctx context.Context, tx *sql.Tx) error {
 	}
 	return nil
 }
+
+// wake tells the nodes that run on the database already, when tx commits.
+func wake(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, `SELECT pg_notify('keywarden_changes', seq::text) FROM counters`)
+	return err
+}

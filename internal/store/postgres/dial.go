@@ -26,8 +26,13 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 type conn struct {
 	net.Conn
 	mu       sync.Mutex
-	deadline bool // one was set
+	deadline bool      // one was set
+	limited  time.Time // when the end of a silence was set last
 }
+
+// limitedFor is how long the end of a silence may be the one that was set
+// before: setting it for each read would slow look-ups.
+const limitedFor = time.Second
 
 func (c *conn) Read(b []byte) (int, error) {
 	if err := c.limit(); err != nil {
@@ -42,19 +47,24 @@ func (c *conn) limit() error {
 	if c.deadline {
 		return nil
 	}
-	return c.Conn.SetReadDeadline(time.Now().Add(silence))
+	now := time.Now()
+	if now.Sub(c.limited) < limitedFor {
+		return nil
+	}
+	c.limited = now
+	return c.Conn.SetReadDeadline(now.Add(silence))
 }
 
 func (c *conn) SetDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.deadline = !t.IsZero()
+	c.deadline, c.limited = !t.IsZero(), time.Time{}
 	return c.Conn.SetDeadline(t)
 }
 
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.deadline = !t.IsZero()
+	c.deadline, c.limited = !t.IsZero(), time.Time{}
 	return c.Conn.SetReadDeadline(t)
 }

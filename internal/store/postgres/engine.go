@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -19,8 +18,8 @@ const clock = `CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)`
 func (p *pools) engine() sqlstore.Engine {
 	return sqlstore.Engine{
 		Read: p.adminDB, Write: p.adminDB, Feed: p.feedDB, Lookup: p.find, Begin: p.begin, Note: p.note, Now: clock,
-		Numbers: numbers, Renumber: renumber, Insert: insert, Use: recordUse, Index: gramIndex{}, Unhurry: unhurry,
-		Using: func(string) string { return "" }, Contains: contains, Owned: owned, Among: among, Arm: arm, PassLocked: "FOR NO KEY UPDATE SKIP LOCKED", Text: text,
+		Numbers: numbers, Renumber: renumber, Insert: insert, Use: recordUse, Among: among, Unhurry: unhurry, Wake: wake,
+		Using: func(string) string { return "" }, Contains: contains, Owned: owned, Few: few, Arm: arm, PassLocked: "FOR NO KEY UPDATE SKIP LOCKED", Text: text,
 	}
 }
 
@@ -54,6 +53,12 @@ func (p *pools) begin(ctx context.Context) (*sql.Tx, error) {
 	if err != nil {
 		return nil, plain(err)
 	}
+	if p.start.pooled.Load() {
+		if _, err := tx.ExecContext(ctx, durableChangeSQL); err != nil {
+			_ = tx.Rollback() // the first error is the one that matters
+			return nil, plain(err)
+		}
+	}
 	return tx, nil
 }
 
@@ -85,10 +90,16 @@ func numbers(ctx context.Context, tx *sql.Tx, count int) (first int64, err error
 	return last - int64(count) + 1, nil
 }
 
-// insert writes all rows by one statement: each column is an array.
+// insert writes many rows by COPY, and few by one statement, in which each
+// column is an array.
 func insert(ctx context.Context, tx *sql.Tx, rows sqlstore.Rows) (int64, error) {
 	if len(rows.Values) == 0 {
 		return 0, nil
+	}
+	if len(rows.Values) >= copied && rows.Known == "" {
+		if written, ok, err := copyInto(ctx, tx, rows); ok || err != nil {
+			return written, err
+		}
 	}
 	arrays := make([]string, len(rows.Columns))
 	args := make([]any, len(rows.Columns))
@@ -137,6 +148,11 @@ func contains(column, parameter string) string {
 	return "strpos(" + column + ", " + parameter + ") > 0"
 }
 
+// few hides from the planner that an index has the numbers in order: it does
+// not know that hardly any key is noted as live and expired all the same, and
+// would look through all live ones, newest first.
+func few(column string) string { return column + " + 0" }
+
 // arm is limited by itself, or all of it would be read before the first.
 func arm(text, most string) string { return "(" + text + " ORDER BY 1 DESC LIMIT " + most + ")" }
 
@@ -159,82 +175,4 @@ func text(t string) any {
 		return nil
 	}
 	return t
-}
-
-// gramIndex finds keys by text with a GIN index of the hashes of grams. The
-// planner knows from statistics how frequent a gram is, and either takes the
-// few keys that have all of them, or looks at the newest keys one by one.
-type gramIndex struct{}
-
-const (
-	putGramsSQL    = `INSERT INTO key_grams (n, grams) VALUES ($1, $2) ON CONFLICT (n) DO UPDATE SET grams = excluded.grams`
-	deleteGramsSQL = `DELETE FROM key_grams WHERE n = $1`
-	putAllGramsSQL = `INSERT INTO key_grams (n, grams) SELECT t.n, t.grams::integer[] FROM unnest($1::bigint[], $2::text[]) t (n, grams)`
-)
-
-// Put implements sqlstore.TextIndex.
-func (gramIndex) Put(ctx context.Context, tx *sql.Tx, texts ...sqlstore.Text) error {
-	var err error
-	if len(texts) == 1 {
-		_, err = tx.ExecContext(ctx, putGramsSQL, texts[0].N, hashes(sqlstore.GramsToKeep(texts[0].Text)))
-	} else {
-		numbers, arrays := make([]int64, len(texts)), make([]string, len(texts))
-		for i, t := range texts {
-			numbers[i], arrays[i] = t.N, arrayText(hashes(sqlstore.GramsToKeep(t.Text)))
-		}
-		_, err = tx.ExecContext(ctx, putAllGramsSQL, numbers, arrays)
-	}
-	if err != nil {
-		return fmt.Errorf("indexing the text of keys: %w", err)
-	}
-	return nil
-}
-
-// Delete implements sqlstore.TextIndex.
-func (gramIndex) Delete(ctx context.Context, tx *sql.Tx, n int64) error {
-	if _, err := tx.ExecContext(ctx, deleteGramsSQL, n); err != nil {
-		return fmt.Errorf("forgetting the text of a key: %w", err)
-	}
-	return nil
-}
-
-// Candidates implements sqlstore.TextIndex.
-func (gramIndex) Candidates(text string) (argument any, sql func(argument, before string) string, ok bool) {
-	grams := sqlstore.GramsToAsk(text)
-	if len(grams) == 0 {
-		return nil, nil, false
-	}
-	return hashes(grams), candidatesSQL, true
-}
-
-func candidatesSQL(argument, before string) string {
-	return `SELECT g.n FROM key_grams g JOIN keys k ON k.n = g.n WHERE g.grams @> ` + argument + `::integer[] AND g.n < ` + before
-}
-
-// hashes returns grams as numbers, which take a third of the room. Two grams
-// that share one make a candidate too many.
-func hashes(grams []string) []int32 {
-	numbers := make([]int32, len(grams))
-	for i, gram := range grams {
-		h := uint32(2166136261) // FNV-1a; hash/fnv allocates for each
-		for j := range len(gram) {
-			h = (h ^ uint32(gram[j])) * 16777619
-		}
-		numbers[i] = int32(h) //nolint:gosec // G115: any number will do
-	}
-	return numbers
-}
-
-// arrayText returns an array as Postgres writes it: an array of arrays would
-// need them to be of one length.
-func arrayText(numbers []int32) string {
-	text := make([]byte, 0, 12*len(numbers)+2)
-	text = append(text, '{')
-	for i, n := range numbers {
-		if i > 0 {
-			text = append(text, ',')
-		}
-		text = strconv.AppendInt(text, int64(n), 10)
-	}
-	return string(append(text, '}'))
 }

@@ -64,7 +64,10 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, migrations fs.FS) (err
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
-	return sqlstore.Migrate(ctx, db, goose.DialectPostgres, migrations, versionTable)
+	if err := sqlstore.Migrate(ctx, db, goose.DialectPostgres, migrations, versionTable); err != nil {
+		return err
+	}
+	return sqlstore.IndexRest(ctx, db, sqlstore.Engine{Insert: insert, Among: among})
 }
 
 // errUnfit: this database can't be used, and trying again is of no use.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -359,21 +358,6 @@ func TestTheServerEndsWhatTakesTooLong(t *testing.T) {
 	other := openTest(t, address+" lock_timeout=700 statement_timeout=800", Options{})
 	if diff := cmp.Diff([3]string{"800ms", "700ms", "30s"}, settings(other.pools.admin)); diff != "" {
 		t.Error(diff)
-	}
-}
-
-// What is asked of an index is never more than what is kept in it.
-func TestGramsAreHashedAlike(t *testing.T) {
-	grams := []string{"abc", "é", "🔑", "日本語"}
-	got := hashes(grams)
-	if !slices.Equal(got, hashes(grams)) || len(slices.Compact(slices.Sorted(slices.Values(got)))) != len(grams) {
-		t.Errorf("hashes %v", got)
-	}
-	if text := arrayText([]int32{1, -2147483648, 2147483647}); text != "{1,-2147483648,2147483647}" {
-		t.Error(text)
-	}
-	if text := arrayText(nil); text != "{}" {
-		t.Error(text)
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 	"github.com/caddy-keywarden/keywarden/internal/store/sqlstore"
@@ -119,25 +118,29 @@ func (s *Store) Ping(ctx context.Context) error {
 // pools are the connections of a node, apart by use: neither long lists nor
 // look-ups of a slow server may hold up the others.
 type pools struct {
+	start               *start
 	lookup, admin, feed *pgxpool.Pool
 	adminDB, feedDB     *sql.DB
 }
 
 func (st *start) openPools(ctx context.Context) (*pools, error) {
-	p := new(pools)
+	p := &pools{start: st}
 	for _, pool := range []struct {
 		to  **pgxpool.Pool
 		use use
 	}{{&p.lookup, forLookups}, {&p.admin, forAdmin}, {&p.feed, forFeed}} {
 		config := st.address.config(pool.use)
 		config.BeforeConnect = st.beforeConnect()
+		if pool.use == forAdmin {
+			config.AfterConnect = st.durable
+		}
 		opened, err := pgxpool.NewWithConfig(ctx, config)
 		if err != nil {
 			return nil, errors.Join(err, p.close())
 		}
 		*pool.to = opened
 	}
-	p.adminDB, p.feedDB = stdlib.OpenDBFromPool(p.admin), stdlib.OpenDBFromPool(p.feed)
+	p.adminDB, p.feedDB = openDB(p.admin), openDB(p.feed)
 	return p, nil
 }
 

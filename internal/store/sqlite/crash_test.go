@@ -99,10 +99,12 @@ func checkIntegrity(t testing.TB, path string) {
 	for query, want := range map[string]string{
 		`PRAGMA integrity_check`:                        "ok",
 		`SELECT count(*) FROM pragma_foreign_key_check`: "0",
-		`SELECT count(*) FROM keys k WHERE NOT EXISTS (SELECT 1 FROM secrets s WHERE s.key_n = k.n AND s.ends_at IS NULL)`: "0",
-		`SELECT count(*) FROM keys k WHERE NOT EXISTS (SELECT 1 FROM key_apis a WHERE a.n = k.n)`:                          "0",
-		`SELECT (SELECT count(*) FROM keys) - (SELECT count(*) FROM key_grams)`:                                            "0",
-		`SELECT (SELECT seq FROM counters) - (SELECT max(seq) FROM changes)`:                                               "0",
+		`SELECT count(*) FROM keys k WHERE NOT EXISTS (SELECT 1 FROM secrets s WHERE s.key_n = k.n AND s.ends_at IS NULL)`:         "0",
+		`SELECT count(*) FROM keys k WHERE NOT EXISTS (SELECT 1 FROM key_apis a WHERE a.n = k.n)`:                                  "0",
+		`SELECT count(*) FROM text_postings t WHERE NOT EXISTS (SELECT 1 FROM text_parts p WHERE p.part = t.part)`:                 "0",
+		`SELECT count(*) FROM text_rest r WHERE NOT EXISTS (SELECT 1 FROM keys k WHERE k.n = r.n)`:                                 "0",
+		`SELECT (SELECT count(*) FROM text_rest) + (SELECT coalesce(sum(size), 0) FROM text_parts) >= (SELECT count(*) FROM keys)`: "1",
+		`SELECT (SELECT seq FROM counters) - (SELECT max(seq) FROM changes)`:                                                       "0",
 	} {
 		var got string
 		if err := db.QueryRowContext(t.Context(), query).Scan(&got); err != nil || got != want {

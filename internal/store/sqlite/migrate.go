@@ -84,7 +84,10 @@ func migrateLocked(ctx context.Context, path string, migrations fs.FS) (err erro
 	if _, err := versionOf(ctx, db); err != nil {
 		return err
 	}
-	return sqlstore.Migrate(ctx, db, goose.DialectSQLite3, migrations, versionTable)
+	if err := sqlstore.Migrate(ctx, db, goose.DialectSQLite3, migrations, versionTable); err != nil {
+		return err
+	}
+	return sqlstore.IndexRest(ctx, db, sqlstore.Engine{Insert: insert, Among: among})
 }
 
 // unversioned is the version of a file without tables, and of no file.

@@ -31,8 +31,8 @@ func TestMain(m *testing.M) {
 	role, ok := roles[os.Getenv(roleVariable)]
 	if !ok {
 		code := m.Run()
-		if made != nil {
-			if err := os.RemoveAll(made.folder); err != nil {
+		if millionFolder != "" {
+			if err := os.RemoveAll(millionFolder); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 			}
 		}

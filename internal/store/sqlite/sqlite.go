@@ -70,8 +70,9 @@ func openWith(ctx context.Context, path string, migrations fs.FS, o keys.Options
 		Lookup: func(ctx context.Context, digest []byte) sqlstore.Row { return find.QueryRowContext(ctx, digest) },
 		Note:   pools.note, Now: clock,
 		Numbers: numbers, Insert: insert, Use: use,
-		Index: gramIndex{}, Using: using, Contains: contains, Owned: owned, Among: among,
-		Arm:  func(text, _ string) string { return text }, // it merges them in order
+		Among: among, Using: using, Contains: contains, Owned: owned,
+		Few:  func(column string) string { return column }, // it is told which index to use
+		Arm:  func(text, _ string) string { return text },  // it merges them in order
 		Text: func(text string) any { return text },
 	}, w.wokenBy(o))
 	return &Store{shared, w, find, pools}, nil

@@ -93,8 +93,12 @@ var copiedTables = []table{
 	{"endpoints", "endpoints", []Column{{"api", String}, {"id", String}, {"title", String}}, "api, id"},
 }
 
-// copiedAtOnce is how many rows are in memory at a time.
-const copiedAtOnce = 1000
+// copiedAtOnce is how many rows are in memory at a time; toldEvery, of how many
+// Progress is told.
+const (
+	copiedAtOnce = 10_000
+	toldEvery    = 1000
+)
 
 func (c *copying) run() ([]Copied, error) {
 	if err := c.begin(); err != nil {
@@ -148,6 +152,11 @@ func (c *copying) begin() error {
 	if _, err := c.dst.ExecContext(c.ctx, continueSeqSQL, last+1); err != nil {
 		return fmt.Errorf("numbering changes on: %w", err)
 	}
+	if c.engine.Wake != nil {
+		if err := c.engine.Wake(c.ctx, c.dst); err != nil {
+			return fmt.Errorf("waking the gateways on the target: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -197,7 +206,7 @@ func (c *copying) read(from *sql.Tx, t table, checking bool, yield func([]any) e
 		if err := yield(row); err != nil {
 			return done, err
 		}
-		if done++; done%copiedAtOnce == 0 {
+		if done++; done%toldEvery == 0 {
 			c.progress(t.words, checking, done, all)
 		}
 	}
@@ -262,23 +271,24 @@ func (c *copying) write(t table, some Rows) error {
 		return nil
 	}
 	apis := NewRows("key_apis", apiColumns, len(some.Values))
-	texts := make([]Text, 0, len(some.Values))
+	entries := make([]entry, 0, len(some.Values))
 	for _, values := range some.Values {
 		n, _ := t.value(values, "n").(int64)
 		text, _ := t.value(values, "search").(string)
-		texts = append(texts, Text{n, text})
 		var k keys.Key
 		if err := readPermissions(t.value(values, "permissions"), &k.Permissions); err != nil {
 			return err
 		}
-		for _, api := range openAPIs(&k) {
+		open := openAPIs(&k)
+		for _, api := range open {
 			apis.Add(n, api)
 		}
+		entries = append(entries, termsOf(n, text, open))
 	}
 	if err := c.insert(apis); err != nil {
 		return err
 	}
-	return c.engine.Index.Put(c.ctx, c.dst, texts...)
+	return index{c.dst, c.engine}.put(c.ctx, entries)
 }
 
 func (c *copying) insert(rows Rows) error {

@@ -64,7 +64,7 @@ func (s *Store) CreateFirstAdmin(ctx context.Context, by keys.By, k keys.New) (b
 // creation is what new keys become: rows of each table.
 type creation struct {
 	keys, secrets, apis Rows
-	texts               []Text
+	entries             []entry
 	audit               []auditRow
 }
 
@@ -75,11 +75,11 @@ func (c *change) create(ctx context.Context, action string, ks []keys.New) error
 	}
 	all := creation{
 		keys: NewRows("keys", keyColumnTypes, len(ks)), secrets: NewRows("secrets", secretColumns, len(ks)), apis: NewRows("key_apis", apiColumns, len(ks)),
-		texts: make([]Text, 0, len(ks)), audit: make([]auditRow, 0, len(ks)),
+		entries: make([]entry, 0, len(ks)), audit: make([]auditRow, 0, len(ks)),
 	}
 	c.fed.Digests = make([]keys.Digest, 0, len(ks))
 	for i := range ks {
-		if err := all.add(first+int64(i), &ks[i], action); err != nil {
+		if err := all.add(first+int64(i), &ks[i], action, c.at); err != nil {
 			return err
 		}
 		c.fed.Digests = append(c.fed.Digests, ks[i].Digest)
@@ -94,14 +94,14 @@ func (c *change) create(ctx context.Context, action string, ks []keys.New) error
 	if err := c.insert(ctx, all.apis); err != nil {
 		return err
 	}
-	if err := c.store.engine.Index.Put(ctx, c.Tx, all.texts...); err != nil {
+	if err := c.index().put(ctx, all.entries); err != nil {
 		return err
 	}
 	return c.audit(ctx, all.audit...)
 }
 
-// add adds the rows of the key with the number n.
-func (all *creation) add(n int64, created *keys.New, action string) error {
+// add adds the rows of the key with the number n, created at a time.
+func (all *creation) add(n int64, created *keys.New, action string, at int64) error {
 	k := &created.Key
 	permissions, err := json.Marshal(k.Permissions)
 	if err != nil {
@@ -117,13 +117,14 @@ func (all *creation) add(n int64, created *keys.New, action string) error {
 	}
 	text := searchText(k)
 	all.keys.Add(n, string(k.ID), k.Name, k.Owner, k.Prefix, text, string(permissions),
-		k.Admin.String(), standing(k.Enabled), integer(k.Legacy), orNil(optionalMilli(k.ExpiresAt)), milli(k.CreatedAt), milli(k.UpdatedAt),
+		k.Admin.String(), standingAt(k, at), integer(k.Legacy), orNil(optionalMilli(k.ExpiresAt)), milli(k.CreatedAt), milli(k.UpdatedAt),
 		string(k.CreatedBy), orNil(optionalMilli(k.LastUsedAt)), metadata, k.Sources.String(), int64(1))
 	all.secrets.Add(created.Digest[:], n, k.Prefix, integer(created.Foreign))
-	for _, api := range openAPIs(k) {
+	apis := openAPIs(k)
+	for _, api := range apis {
 		all.apis.Add(n, api)
 	}
-	all.texts = append(all.texts, Text{n, text})
+	all.entries = append(all.entries, termsOf(n, text, apis))
 	all.audit = append(all.audit, auditRow{action, k.ID, nil, after})
 	return nil
 }

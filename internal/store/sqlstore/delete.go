@@ -26,6 +26,6 @@ func (s *Store) Delete(ctx context.Context, by keys.By, id keys.ID, g keys.Guard
 		if _, err := c.ExecContext(ctx, deleteKeySQL, before.n); err != nil {
 			return fmt.Errorf("deleting key: %w", err)
 		}
-		return s.engine.Index.Delete(ctx, c.Tx, before.n)
+		return c.index().forget(ctx, before.n)
 	})
 }

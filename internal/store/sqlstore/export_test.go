@@ -7,9 +7,14 @@ import (
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 )
 
-// ListSQL shows tests the query of a page.
-func (s *Store) ListSQL(ctx context.Context, q keys.Query) (string, []any, error) {
-	return s.listSQL(ctx, q, 1000, 50)
+// ListSQL shows tests the query of a page that needs no search.
+func (s *Store) ListSQL(q keys.Query) (string, []any, error) {
+	filters, err := s.filters(q)
+	if err != nil {
+		return "", nil, err
+	}
+	text, args := s.pageSQL(q, direct(filters), 1000, 50)
+	return text, args, nil
 }
 
 // Insert inserts rows, as Engine says.

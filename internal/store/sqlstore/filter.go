@@ -13,10 +13,10 @@ type filter struct {
 	condition func(st *statement) string
 	// arms are selects of the numbers (n) of the keys that pass, below
 	// before, each from an index that has them newest first; together they
-	// give each key once. nil where no index helps.
+	// give each key once. nil where no index of the database helps.
 	arms func(st *statement, before string) []string
-	// inexact arms give other keys too: the condition is still needed.
-	inexact bool
+	// wanted is what the index of terms knows of it; nil for nothing.
+	wanted []wanted
 }
 
 // everyKey is where keys come from if no filter has an index.
@@ -24,8 +24,7 @@ var everyKey = &filter{arms: func(_ *statement, before string) []string {
 	return []string{`SELECT k.n FROM keys k WHERE k.n < ` + before}
 }}
 
-// filters returns what the query asks for, in the order in which it is likely
-// to leave few keys.
+// filters returns what the query asks for.
 func (s *Store) filters(q keys.Query) ([]*filter, error) {
 	var all []*filter
 	if q.Text != "" {
@@ -44,20 +43,14 @@ func (s *Store) filters(q keys.Query) ([]*filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	if q.Status == keys.Active || q.Text != "" {
-		return append(all, status), nil
-	}
-	return append([]*filter{status}, all...), nil
+	return append(all, status), nil
 }
 
 func (s *Store) byText(text string) *filter {
-	f := &filter{inexact: true, condition: func(st *statement) string {
-		return s.engine.Contains("k.search", st.arg(s.engine.Text(text)))
-	}}
-	if match, arm, ok := s.engine.Index.Candidates(text); ok {
-		f.arms = func(st *statement, before string) []string { return []string{arm(st.arg(match), before)} }
+	return &filter{
+		condition: func(st *statement) string { return s.engine.Contains("k.search", st.arg(s.engine.Text(text))) },
+		wanted:    wantedText(text),
 	}
-	return f
 }
 
 func (s *Store) byOwner(owner string) *filter {
@@ -67,6 +60,7 @@ func (s *Store) byOwner(owner string) *filter {
 			return []string{`SELECT k.n FROM keys k ` + s.engine.Using("keys_owner") +
 				` WHERE ` + s.engine.Owned("k.owner", st.arg(s.engine.Text(owner))) + ` AND k.n < ` + before}
 		},
+		wanted: []wanted{{ownerTerm(Fold(owner))}},
 	}
 }
 
@@ -81,6 +75,7 @@ func (s *Store) byAPI(api string) *filter {
 			const arm = `SELECT a.n FROM key_apis a JOIN keys k ON k.n = a.n WHERE a.api = `
 			return []string{arm + st.arg(s.engine.Text(api)) + ` AND a.n < ` + before, arm + `'` + everyAPI + `' AND a.n < ` + before}
 		},
+		wanted: []wanted{{apiTerm(api), apiTerm(everyAPI)}},
 	}
 }
 
@@ -113,7 +108,7 @@ func (s *Store) byStatus(status keys.Status, now int64) (*filter, error) {
 		arms: func(st *statement, before string) []string {
 			arms := []string{`SELECT k.n FROM keys k ` + s.engine.Using("keys_standing") + ` WHERE ` + at(st, noted) + ` AND k.n < ` + before}
 			if unnoted != "" {
-				arms = append(arms, `SELECT k.n FROM keys k `+s.engine.Using("keys_expiry")+` WHERE `+at(st, unnoted)+` AND k.n < `+before)
+				arms = append(arms, `SELECT `+s.engine.Few("k.n")+` FROM keys k `+s.engine.Using("keys_expiry")+` WHERE `+at(st, unnoted)+` AND k.n < `+before)
 			}
 			return arms
 		},

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -19,7 +18,7 @@ const FindSQL = `SELECT ` + identityColumns + `
 
 // Find implements keys.Store.
 func (s *Store) Find(ctx context.Context, d keys.Digest) (*keys.Identity, error) {
-	id, err := scanIdentity(s.engine.Lookup(ctx, d[:]))
+	id, err := s.scanIdentity(s.engine.Lookup(ctx, d[:]))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, keys.ErrNoSuchKey
 	}
@@ -31,7 +30,7 @@ func (s *Store) Find(ctx context.Context, d keys.Digest) (*keys.Identity, error)
 }
 
 // scanIdentity reads what FindSQL selects, after what stands before it.
-func scanIdentity(from scanner, before ...any) (*keys.Identity, error) {
+func (s *Store) scanIdentity(from scanner, before ...any) (*keys.Identity, error) {
 	var (
 		id                 keys.Identity
 		permissions, admin []byte
@@ -47,7 +46,7 @@ func scanIdentity(from scanner, before ...any) (*keys.Identity, error) {
 	if err := id.Admin.UnmarshalText(admin); err != nil {
 		return nil, fmt.Errorf("reading key %s: %w", id.ID, err)
 	}
-	if err := json.Unmarshal(permissions, &id.Permissions); err != nil {
+	if id.Permissions, err = s.sets.read(permissions); err != nil {
 		return nil, fmt.Errorf("reading key %s: %w", id.ID, err)
 	}
 	if id.Sources, err = readSources(sources); err != nil {

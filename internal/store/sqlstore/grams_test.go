@@ -19,8 +19,8 @@ func TestWhateverContainsATextHasItsGrams(t *testing.T) {
 		if !strings.Contains(field, asked) {
 			return // composed with what stands beside it
 		}
-		kept := GramsToKeep(field)
-		for _, gram := range GramsToAsk(asked) {
+		kept := gramsToKeep(field)
+		for _, gram := range gramsToAsk(asked) {
 			if !slices.Contains(kept, gram) {
 				t.Fatalf("%q is in %q, but its gram %q is not kept", asked, field, gram)
 			}
@@ -28,13 +28,28 @@ func TestWhateverContainsATextHasItsGrams(t *testing.T) {
 	})
 }
 
+func gramsToKeep(field string) (kept []string) {
+	eachGram(field, func(gram string) { kept = append(kept, gram) })
+	return kept
+}
+
 func TestTheIndexIsAskedForFewGrams(t *testing.T) {
 	for text, want := range map[string]int{
-		"": 0, "a": 0, "ab": 0, "-_": 0, "é": 1, "aé": 1, "abc": 1, "key": 0, "key_": 0, "key_0": 1, "key_01jd2f": 6, "key_01jd2fg": 1,
+		"": 0, "a": 0, "ab": 0, "07": 0, "-_": 1, "x": 1, "zq": 1, "é": 1, "aé": 1, "abc": 1, "key": 0, "key_": 0, "_": 0, "key_0": 1, "key_01jd2f": 6,
 		strings.Repeat("abcdefgh", 1000): 8, alphabet(300): 2 * askedGrams,
 	} {
-		if got := GramsToAsk(text); len(got) != want {
+		if got := gramsToAsk(text); len(got) != want {
 			t.Errorf("%.20q: %q, want %d grams", text, got, want)
+		}
+	}
+}
+
+func TestGramsAreRunsOfUpToThreeCharacters(t *testing.T) {
+	for field, want := range map[string][]string{
+		"": nil, "a": nil, "ab1": {"ab1"}, "é": {"é"}, "zé🔑": {"z", "é", "zé", "🔑", "é🔑", "zé🔑"}, "key_0": {"_0", "y_0"},
+	} {
+		if got := gramsToKeep(field); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", field, got, want)
 		}
 	}
 }

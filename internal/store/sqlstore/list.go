@@ -8,7 +8,9 @@ import (
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 )
 
-// List implements keys.Store.
+// List implements keys.Store. With no filter or one that an index of the
+// database knows, the keys come from that index in order; else they are
+// searched for.
 func (s *Store) List(ctx context.Context, q keys.Query) (page []*keys.Key, next string, err error) {
 	if !q.UnusedSince.IsZero() {
 		return s.listUnused(ctx, q)
@@ -17,28 +19,65 @@ func (s *Store) List(ctx context.Context, q keys.Query) (page []*keys.Key, next 
 	if err != nil {
 		return nil, "", err
 	}
-	limit := pageSize(q.Limit)
-	text, args, err := s.listSQL(ctx, q, before, limit)
+	filters, err := s.filters(q)
 	if err != nil {
 		return nil, "", err
 	}
-	rows, err := s.engine.Read.QueryContext(ctx, text, args...)
+	var found []row
+	var more int64
+	source := direct(filters)
+	if source == nil {
+		found, more, err = s.search(ctx, q, filters, before)
+	} else {
+		found, more, err = s.pageOf(ctx, q, source, before)
+	}
 	if err != nil {
 		return nil, "", fmt.Errorf("listing keys: %w", err)
 	}
+	for _, r := range found {
+		page = append(page, r.key)
+	}
+	if more != 0 {
+		next = cursor(keyList, more)
+	}
+	return page, next, nil
+}
+
+// direct returns the one place where the page's keys come from in order.
+func direct(filters []*filter) *filter {
+	switch {
+	case len(filters) == 0:
+		return everyKey
+	case len(filters) == 1 && filters[0].arms != nil:
+		return filters[0]
+	}
+	return nil
+}
+
+func (s *Store) pageOf(ctx context.Context, q keys.Query, source *filter, before int64) (page []row, more int64, err error) {
+	limit := pageSize(q.Limit)
+	text, args := s.pageSQL(q, source, before, limit+1)
+	page, err = s.readKeys(ctx, text, args)
+	if err == nil && len(page) > limit {
+		page, more = page[:limit], page[limit-1].n
+	}
+	return page, more, err
+}
+
+func (s *Store) readKeys(ctx context.Context, text string, args []any) (found []row, err error) {
+	rows, err := s.engine.Read.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
 	defer closeRows(rows, &err)
-	var last int64
 	for rows.Next() {
-		if len(page) == limit {
-			return page, cursor(keyList, last), nil
-		}
 		r, err := scanKey(rows)
 		if err != nil {
-			return nil, "", fmt.Errorf("listing keys: %w", err)
+			return nil, err
 		}
-		page, last = append(page, r.key), r.n
+		found = append(found, r)
 	}
-	return page, "", nil
+	return found, nil
 }
 
 // statement is a query that is being put together.
@@ -50,80 +89,31 @@ func (s *statement) arg(value any) string {
 	return fmt.Sprintf("$%d", len(s.args))
 }
 
-// listSQL asks for one key more than the page has, which tells whether there
-// is a next page. The numbers of the page's keys are found first, from
-// indexes alone where possible; then their rows.
-func (s *Store) listSQL(ctx context.Context, q keys.Query, before int64, limit int) (string, []any, error) {
-	filters, err := s.filters(q)
-	if err != nil {
-		return "", nil, err
-	}
-	source, err := s.source(ctx, filters, before)
-	if err != nil {
-		return "", nil, err
-	}
+// among is a condition: column holds one of a list.
+func (s *statement) among(e *Engine, column string, list any) string {
+	parameter := s.arg(nil)
+	condition, value := e.Among(column, parameter, list)
+	s.args[len(s.args)-1] = value
+	return condition
+}
+
+// pageSQL asks for the newest keys of a source. Their numbers are found first,
+// from indexes alone; then their rows.
+func (s *Store) pageSQL(q keys.Query, source *filter, before int64, most int) (string, []any) {
 	var st statement
-	arms := source.arms(&st, st.arg(before))
-	for _, f := range filters {
-		if f == source && !f.inexact {
-			continue
-		}
-		condition := f.condition(&st)
-		for i := range arms {
-			arms[i] += ` AND ` + condition
-		}
-	}
-	most := st.arg(limit + 1)
+	numbers := s.newestSQL(&st, source, before, most)
+	return `SELECT ` + keyColumns + ` FROM (` + numbers + `) page
+		JOIN keys k ON k.n = page.n ` + previousSecret(st.arg(milli(q.Now))) + ` ORDER BY k.n DESC`, st.args
+}
+
+// newestSQL selects the highest numbers of a source, in falling order.
+func (s *Store) newestSQL(st *statement, source *filter, before int64, most int) string {
+	arms := source.arms(st, st.arg(before))
+	limit := st.arg(most)
 	if len(arms) > 1 {
 		for i := range arms {
-			arms[i] = s.engine.Arm(arms[i], most)
+			arms[i] = s.engine.Arm(arms[i], limit)
 		}
 	}
-	return `SELECT ` + keyColumns + ` FROM (` + strings.Join(arms, ` UNION ALL `) + ` ORDER BY 1 DESC LIMIT ` + most + `) page
-		JOIN keys k ON k.n = page.n ` + previousSecret(st.arg(milli(q.Now))) + ` ORDER BY k.n DESC`, st.args, nil
-}
-
-// fewKeys is how many keys can be looked through in a few milliseconds.
-const fewKeys = 2000
-
-// source chooses where the keys come from that the other filters are then
-// asked about: one that has few keys, if there is one, else the first that
-// has an index. With one filter, a page costs the same whatever the number of
-// keys; with several that are each met by many keys and together by few, it
-// does not.
-func (s *Store) source(ctx context.Context, filters []*filter, before int64) (*filter, error) {
-	var first *filter
-	for _, f := range filters {
-		if f.arms == nil {
-			continue
-		}
-		if first == nil {
-			first = f
-		}
-		if len(filters) == 1 || f.inexact {
-			continue
-		}
-		few, err := s.isFew(ctx, f, before)
-		if err != nil {
-			return nil, err
-		}
-		if few {
-			return f, nil
-		}
-	}
-	if first == nil {
-		return everyKey, nil
-	}
-	return first, nil
-}
-
-func (s *Store) isFew(ctx context.Context, f *filter, before int64) (bool, error) {
-	var st statement
-	arms := f.arms(&st, st.arg(before))
-	text := `SELECT count(*) FROM (` + strings.Join(arms, ` UNION ALL `) + ` LIMIT ` + st.arg(fewKeys+1) + `) found`
-	var n int
-	if err := s.engine.Read.QueryRowContext(ctx, text, st.args...).Scan(&n); err != nil {
-		return false, fmt.Errorf("estimating a list of keys: %w", err)
-	}
-	return n <= fewKeys, nil
+	return strings.Join(arms, ` UNION ALL `) + ` ORDER BY 1 DESC LIMIT ` + limit
 }

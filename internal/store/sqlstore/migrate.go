@@ -51,7 +51,8 @@ func NewestVersion(migrations fs.FS) (int64, error) {
 
 func provider(db *sql.DB, dialect goose.Dialect, migrations fs.FS, versionTable string) (*goose.Provider, error) {
 	p, err := goose.NewProvider(dialect, db, migrations,
-		goose.WithDisableGlobalRegistry(true), goose.WithTableName(versionTable), goose.WithLogger(goose.NopLogger()))
+		goose.WithDisableGlobalRegistry(true), goose.WithTableName(versionTable), goose.WithLogger(goose.NopLogger()),
+		goose.WithAllowOutofOrder(true)) // two branches of work may meet in any order
 	if err != nil {
 		return nil, fmt.Errorf("reading migrations: %w", err)
 	}

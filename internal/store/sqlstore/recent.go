@@ -25,7 +25,7 @@ func (s *Store) Recent(ctx context.Context, limit int, yield func(*keys.Identity
 	defer closeRows(rows, &err)
 	var digest []byte
 	for rows.Next() {
-		id, err := scanIdentity(rows, &digest)
+		id, err := s.scanIdentity(rows, &digest)
 		if err != nil {
 			return fmt.Errorf("reading the keys that were used last: %w", err)
 		}

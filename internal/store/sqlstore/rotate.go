@@ -64,7 +64,7 @@ func (c *change) rotate(ctx context.Context, before row, after *keys.Key, d keys
 	if _, err := c.ExecContext(ctx, rotateKeySQL, after.Prefix, text, milli(after.UpdatedAt), after.Version, before.n); err != nil {
 		return fmt.Errorf("rotating key: %w", err)
 	}
-	return c.store.engine.Index.Put(ctx, c.Tx, Text{before.n, text})
+	return c.index().note(ctx, before.n)
 }
 
 // endSecrets ends the secrets that a key has: the current one at the end of

@@ -44,6 +44,15 @@ func TestFoldingTwiceIsFoldingOnce(t *testing.T) {
 	})
 }
 
+func TestShortCutOfFoldingFoldsAlike(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringMatching(`[\x00-\x7f]*`).Draw(t, "text")
+		if got, want := Fold(text), foldAny(text); got != want {
+			t.Fatalf("%q: %q, want %q", text, got, want)
+		}
+	})
+}
+
 func TestFieldsAreKeptApart(t *testing.T) {
 	k := &keys.Key{Name: "a\x1fb", Prefix: "P", ID: "key_1", Owner: ""}
 	if got := Fields(searchText(k)); len(got) != 4 || got[0] != "a b" || got[1] != "p" || got[2] != "key_1" || got[3] != "" {

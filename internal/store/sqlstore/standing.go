@@ -27,6 +27,15 @@ func standing(enabled bool) int64 {
 	return standingOff
 }
 
+// standingAt is the standing of a key that comes in at a time: of an import
+// many may have expired long ago.
+func standingAt(k *keys.Key, at int64) int64 {
+	if expires := optionalMilli(k.ExpiresAt); k.Enabled && expires.Valid && expires.Int64 <= at {
+		return standingLapsed
+	}
+	return standing(k.Enabled)
+}
+
 // markedAtOnce bounds what a change does for others.
 const markedAtOnce = 1000
 

@@ -42,14 +42,15 @@ type Engine struct {
 	// Unhurry lifts the limits of time that a transaction has, for one that
 	// copies a whole database; nil where it has none.
 	Unhurry func(ctx context.Context, tx *sql.Tx) error
+	// Wake wakes the nodes that wait for changes when tx commits, where the
+	// numbers of changes were moved without one; nil where they look by themselves.
+	Wake func(ctx context.Context, tx *sql.Tx) error
 	// Insert writes rows, in their order, and returns how many it wrote. What
 	// becomes of those whose primary key is there already, Rows.Known says.
 	Insert func(ctx context.Context, tx *sql.Tx, rows Rows) (written int64, err error)
 	// Use records when the keys with these ids were last used, but no
 	// earlier time than the stored one.
 	Use func(ctx context.Context, tx *sql.Tx, ids []string, at []int64) error
-	// Index keeps the engine's own index of searchable text, if it has one.
-	Index TextIndex
 	// Using tells the planner to use an index: what stands behind a table's
 	// alias in FROM, or "".
 	Using func(index string) string
@@ -62,6 +63,10 @@ type Engine struct {
 	// Among is a condition: column holds one of the texts, or numbers, of a
 	// list, which is the argument that stands at the parameter.
 	Among func(column, parameter string, list any) (condition string, argument any)
+	// Few is the number of a row, selected from rows of which there are few,
+	// whatever the planner believes: it may sort them, but not look for them
+	// in the order of their numbers.
+	Few func(column string) string
 	// Arm is one of several selects of numbers, of which together at most the
 	// greatest are asked for, as many as the parameter says.
 	Arm func(text, most string) string
@@ -76,31 +81,12 @@ type Engine struct {
 // Row is what a query for one row gives.
 type Row interface{ Scan(dest ...any) error }
 
-// TextIndex finds keys by text that they contain. The text has been through
-// Fold, and so has what is looked for.
-type TextIndex interface {
-	// Put makes rows findable by their text, whatever it was before.
-	Put(ctx context.Context, tx *sql.Tx, texts ...Text) error
-	// Delete forgets the row n.
-	Delete(ctx context.Context, tx *sql.Tx, n int64) error
-	// Candidates returns a select of the numbers of at least all keys k that
-	// contain text, newest first without sorting, and its argument; the two
-	// parameters of the select stand for the argument, and for the number
-	// below which it begins. ok is false if the index can't help.
-	Candidates(text string) (argument any, sql func(argument, before string) string, ok bool)
-}
-
-// Text is the searchable text of the row n.
-type Text struct {
-	N    int64
-	Text string
-}
-
 // Store is a keys.Store without AwaitChange, which engines add.
 type Store struct {
 	engine     Engine
 	options    keys.Options
 	maxChanges int64
+	sets       *sets
 }
 
 // New returns a store over a database whose tables are there, or will be when
@@ -109,7 +95,7 @@ func New(e Engine, o keys.Options) *Store {
 	if e.Feed == nil {
 		e.Feed = e.Read
 	}
-	s := &Store{engine: e, options: o, maxChanges: int64(o.MaxChanges)}
+	s := &Store{engine: e, options: o, maxChanges: int64(o.MaxChanges), sets: newSets()}
 	if s.maxChanges <= 0 {
 		s.maxChanges = defaultMaxChanges
 	}

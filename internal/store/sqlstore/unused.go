@@ -61,34 +61,49 @@ func (s *Store) unusedSQL(ctx context.Context, q keys.Query, after int64, limit 
 	if err != nil {
 		return "", nil, err
 	}
-	source, err := s.source(ctx, filters, firstPage)
+	few, err := s.few(ctx, filters)
 	if err != nil {
 		return "", nil, err
 	}
 	var st statement
 	from := `keys k ` + s.engine.Using("keys_unused")
-	if few, err := s.isFewOf(ctx, source); err != nil {
-		return "", nil, err
-	} else if few {
-		from = `(` + strings.Join(source.arms(&st, st.arg(int64(firstPage))), ` UNION ALL `) + `) few JOIN keys k ON k.n = few.n`
-	}
-	conditions := []string{
+	all := []string{
 		`k.used_day < ` + st.arg(milli(keys.Day.Floor(q.UnusedSince))/keys.Day.Duration().Milliseconds()),
 		`(k.used_day, k.n) > (` + st.arg(after>>dayShift) + `, ` + st.arg(after&(1<<dayShift-1)) + `)`,
 	}
-	for _, f := range filters {
-		conditions = append(conditions, f.condition(&st))
+	if few != nil {
+		from = `keys k`
+		all = append(all, st.among(&s.engine, "k.n", few))
 	}
-	return `SELECT ` + keyColumns + `, page.used_day FROM (SELECT k.n, k.used_day FROM ` + from + ` WHERE ` + strings.Join(conditions, ` AND `) + `
+	for _, f := range filters {
+		all = append(all, f.condition(&st))
+	}
+	return `SELECT ` + keyColumns + `, page.used_day FROM (SELECT k.n, k.used_day FROM ` + from + ` WHERE ` + strings.Join(all, ` AND `) + `
 			ORDER BY k.used_day, k.n LIMIT ` + st.arg(limit+1) + `) page
 		JOIN keys k ON k.n = page.n ` + previousSecret(st.arg(milli(q.Now))) + ` ORDER BY page.used_day, page.n`, st.args, nil
 }
 
-// isFewOf reports whether keys are better taken from a filter than from the
-// index of unused ones.
-func (s *Store) isFewOf(ctx context.Context, f *filter) (bool, error) {
-	if f == everyKey || f.inexact {
-		return false, nil
+// fewKeys is how many keys can be looked through in a few milliseconds.
+const fewKeys = 2000
+
+// few returns the numbers of all keys that may pass the filters, if they are
+// few; else nil: then keys are better taken from the index of unused ones.
+func (s *Store) few(ctx context.Context, filters []*filter) ([]int64, error) {
+	if len(filters) == 0 {
+		return nil, nil
 	}
-	return s.isFew(ctx, f, firstPage)
+	sources, err := s.sources(ctx, filters, firstPage)
+	if err != nil {
+		return nil, fmt.Errorf("listing unused keys: %w", err)
+	}
+	numbers, all, err := furthest(ctx, sources, firstPage, fewKeys)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("listing unused keys: %w", err)
+	case !all:
+		return nil, nil
+	case numbers == nil:
+		numbers = []int64{} // none, which are few
+	}
+	return numbers, nil
 }

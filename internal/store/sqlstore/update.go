@@ -81,14 +81,13 @@ func (c *change) update(ctx context.Context, g keys.Guard, before row, after *ke
 
 // reindex keeps what finds the key besides its row.
 func (c *change) reindex(ctx context.Context, before row, after *keys.Key, text string) error {
-	if text != searchText(before.key) {
-		if err := c.store.engine.Index.Put(ctx, c.Tx, Text{before.n, text}); err != nil {
-			return err
-		}
-	}
 	apis := openAPIs(after)
-	if slices.Equal(apis, openAPIs(before.key)) {
+	sameAPIs := slices.Equal(apis, openAPIs(before.key))
+	if sameAPIs && text == searchText(before.key) {
 		return nil
+	}
+	if err := c.index().note(ctx, before.n); err != nil || sameAPIs {
+		return err
 	}
 	if _, err := c.ExecContext(ctx, deleteAPIsSQL, before.n); err != nil {
 		return fmt.Errorf("forgetting the APIs of a key: %w", err)

@@ -39,6 +39,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		{"LastAdmin", lastAdminTests},
 		{"List", listTests},
 		{"Search", searchTests},
+		{"Filters", filterTests},
 		{"Audit", auditTests},
 		{"Endpoints", endpointTests},
 		{"Touch", touchTests},
