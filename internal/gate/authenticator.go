@@ -15,13 +15,15 @@ type Authenticator struct {
 	lookup      *Lookup
 	// clientIP is the address of a request's client; nil: nobody can tell.
 	clientIP func(*http.Request) string
+	// howTo says where a key belongs, for those who sent none.
+	howTo string
 }
 
 const severalCredentials = "the request carries more than one credential; send exactly one"
 
 // NewAuthenticator returns an Authenticator of secrets with the given prefix.
 func NewAuthenticator(c Credentials, keyPrefix string, l *Lookup) *Authenticator {
-	return &Authenticator{credentials: c.canonical(), keyPrefix: keyPrefix, lookup: l}
+	return &Authenticator{credentials: c.canonical(), keyPrefix: keyPrefix, lookup: l, howTo: c.howTo()}
 }
 
 // SeeClients lets a judge by addresses, for keys that are limited to some:
@@ -36,7 +38,7 @@ func (a *Authenticator) SeeClients(clientIP func(*http.Request) string) *Authent
 func (a *Authenticator) Authenticate(r *http.Request, now time.Time) (d Decision) {
 	switch text, count := a.credentials.find(r); count {
 	case 0:
-		d.Outcome = MissingKey
+		d.Outcome, d.Reason = MissingKey, a.howTo
 	case 1:
 		a.judge(&d, r, text, now)
 	default:

@@ -42,6 +42,28 @@ func (c Credentials) canonical() Credentials {
 	return c
 }
 
+// howTo says where a key belongs in a request: `: send it as "Authorization:
+// Bearer KEY" or "X-API-Key: KEY"`.
+func (c *Credentials) howTo() string {
+	var places []string
+	if c.Bearer {
+		places = append(places, `"Authorization: Bearer KEY"`)
+	}
+	for _, name := range c.Headers {
+		places = append(places, `"`+name+`: KEY"`)
+	}
+	for _, name := range c.Queries {
+		places = append(places, `"?`+name+`=KEY" in the URL`)
+	}
+	if c.Basic {
+		places = append(places, "the user name of Basic authentication, with an empty password")
+	}
+	if len(places) == 0 {
+		return ""
+	}
+	return ": send it as " + strings.Join(places, " or ")
+}
+
 func lengthBit(name string) uint64 { return 1 << (len(name) % 64) }
 
 // presented is what was found of credentials in a request.

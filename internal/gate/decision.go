@@ -44,7 +44,7 @@ func (d *Decision) Detail() string {
 	case Allowed:
 		return "allowed"
 	case MissingKey:
-		return "this request needs an API key, and carries none where one is looked for"
+		return "this request needs an API key" + d.Reason
 	case UnknownKey:
 		return "the API key is malformed, unknown or deleted"
 	case DisabledKey:

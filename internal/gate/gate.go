@@ -77,7 +77,7 @@ func (g *Gate) Decide(r *http.Request, now time.Time) (d Decision) {
 		return d
 	}
 	if credential.count == 0 {
-		d.Outcome = MissingKey
+		d.Outcome, d.Reason = MissingKey, g.auth.howTo
 		return d
 	}
 	g.auth.judge(&d, r, credential.text, now)
