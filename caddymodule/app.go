@@ -114,7 +114,7 @@ func (a *App) Start() error {
 		return fmt.Errorf("opening %s store: %w", a.settings.Store.Kind, err)
 	}
 	a.key, a.engine = key, value.(*engine)
-	a.engine.use(a, lookupOptions(a.settings), a.settings.Node, a.log)
+	a.engine.use(a, lookupOptions(a.settings), a.settings.Node, a.settings.UsageKeep, a.log)
 	a.log.Debug("key store open", zap.Bool("kept_from_before", kept))
 
 	gates := make([]*gate.Gate, 0, len(a.auths))

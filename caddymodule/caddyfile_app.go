@@ -37,6 +37,10 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //			lookups        <number>/s
 //			warm           <number>
 //		}
+//		usage      off
+//		usage {
+//			keep <duration>
+//		}
 //		node       <name>
 //	}
 //
@@ -50,6 +54,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		once("key_prefix", text(&a.KeyPrefix, "a prefix, such as acme")).
 		once("admin_key", text(&a.AdminKey, "a secret, such as {env.KEYWARDEN_ADMIN_KEY}")).
 		once("cache", a.readCache).
+		once("usage", a.readUsage).
 		once("node", text(&a.Node, "a name, such as gw-1 or {env.NODE_NAME}")).
 		read(d)
 	if err != nil {
@@ -89,6 +94,23 @@ func (a *App) readCache(d *caddyfile.Dispenser) error {
 		once("lookups", a.readLookups).
 		once("warm", integer(&a.Cache.Warm, "a number of keys, such as 10000")).
 		read(d)
+}
+
+// readUsage reads "usage off", or a block.
+func (a *App) readUsage(d *caddyfile.Dispenser) error {
+	a.Usage = new(config.Usage)
+	if d.CountRemainingArgs() == 0 {
+		return newBlock("usage").once("keep", duration(&a.Usage.Keep)).read(d)
+	}
+	word, err := argument(d, "off, or a block")
+	if err != nil {
+		return err
+	}
+	if word != "off" {
+		return d.Errf("usage: found %q; expected off, or a block", word)
+	}
+	a.Usage.Off = true
+	return nil
 }
 
 func (a *App) readLookups(d *caddyfile.Dispenser) error {

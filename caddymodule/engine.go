@@ -51,6 +51,7 @@ type user struct {
 	app     *App
 	options gate.LookupOptions
 	node    string // what it calls the node
+	usage   time.Duration // how long usage is kept
 	log     *zap.Logger
 	// catalog is what app declares; nil as long as it has not said so.
 	catalog *gate.Catalog
@@ -97,7 +98,7 @@ func openEngine(s config.Settings, log *zap.Logger) (*engine, error) {
 	e.work(func() { e.lookup.Run(ctx, e.fault("reading known secrets")) })
 	e.work(func() { e.warm(ctx, s.Warm) })
 	e.work(func() {
-		report := e.fault("writing down when keys were used")
+		report := e.fault("writing down how keys were used")
 		if err := e.usage.Run(ctx, report); err != nil {
 			report(err)
 		}
@@ -129,10 +130,10 @@ func quiet(log *zap.Logger) *zap.Logger {
 }
 
 // use makes the engine work as app wants it, from now on.
-func (e *engine) use(app *App, options gate.LookupOptions, node string, log *zap.Logger) {
+func (e *engine) use(app *App, options gate.LookupOptions, node string, usage time.Duration, log *zap.Logger) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.users = append(e.users, user{app: app, options: options, node: node, log: quiet(log)})
+	e.users = append(e.users, user{app: app, options: options, node: node, usage: usage, log: quiet(log)})
 	e.obey()
 }
 
@@ -164,6 +165,7 @@ func (e *engine) obey() {
 	}
 	last := e.users[len(e.users)-1]
 	e.lookup.Configure(last.options)
+	e.usage.Configure(last.usage)
 	e.log.Store(last.log)
 	if last.catalog != nil {
 		e.member.Declare(last.node, declared(last.catalog), keeps(last.options))

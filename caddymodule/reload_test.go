@@ -322,7 +322,7 @@ func TestTheYoungestUserOfAnEngineDecides(t *testing.T) {
 	_, secret := s.key()
 	s.want(200, "GET", "/rest/a", bearer(secret))
 	young := new(App)
-	e.use(young, gate.LookupOptions{MaxKeys: 10}, "", zap.NewNop())
+	e.use(young, gate.LookupOptions{MaxKeys: 10}, "", time.Hour, zap.NewNop())
 	if got := s.found(secret); got != gate.Miss {
 		t.Errorf("with the younger one's options it is a %s", got)
 	}

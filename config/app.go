@@ -20,6 +20,7 @@ const (
 	DefaultUnknownTTL   = 10 * time.Second
 	DefaultStaleIfError = 5 * time.Minute
 	DefaultLookups      = Rate(500)
+	DefaultUsageKeep    = 90 * 24 * time.Hour
 	DefaultRealm        = "api"
 )
 
@@ -49,10 +50,23 @@ type App struct {
 	// What is remembered of the store, and how long.
 	Cache *Cache `json:"cache,omitempty"`
 
+	// Whether and how long it is kept how keys are used.
+	Usage *Usage `json:"usage,omitempty"`
+
 	// What other gateways on the store, and people, call this one: 1 to 100 of
 	// the characters a-z, A-Z, 0-9, `.`, `_`, `:` and `-`. Placeholders are
 	// replaced at load. Default: the host's name and the process's number.
 	Node string `json:"node,omitempty"`
+}
+
+// Usage says whether requests are counted by key, API, endpoint, access and
+// outcome, and how long the counts are kept.
+type Usage struct {
+	// If true, nothing is counted.
+	Off bool `json:"off,omitempty"`
+	// How long counts by day are kept; those by hour are for 14 days of it, those
+	// by minute for 2. Default: 90d.
+	Keep *Duration `json:"keep,omitempty"`
 }
 
 // Store says where keys are kept.
@@ -101,6 +115,7 @@ type Settings struct {
 	Lookups      Rate
 	Warm         int
 	Node         string
+	UsageKeep    time.Duration // 0: usage is not counted
 }
 
 // Settings fills in the defaults; dataDir is Caddy's data directory.
@@ -115,6 +130,7 @@ func (a *App) Settings(dataDir string) Settings {
 		UnknownTTL:   DefaultUnknownTTL,
 		StaleIfError: DefaultStaleIfError,
 		Lookups:      DefaultLookups,
+		UsageKeep:    a.Usage.keep(),
 	}
 	if a.Store != nil {
 		s.Store = *a.Store
@@ -137,6 +153,18 @@ func (a *App) Settings(dataDir string) Settings {
 	return s
 }
 
+func (u *Usage) keep() time.Duration {
+	switch {
+	case u == nil:
+		return DefaultUsageKeep
+	case u.Off:
+		return 0
+	case u.Keep == nil:
+		return DefaultUsageKeep
+	}
+	return time.Duration(*u.Keep)
+}
+
 func set[T any](dst *T, value *T) {
 	if value != nil {
 		*dst = *value
@@ -155,6 +183,9 @@ func (a *App) Validate() error {
 	if a.Cache != nil {
 		faults = append(faults, a.Cache.validate())
 	}
+	if a.Usage != nil {
+		faults = append(faults, a.Usage.validate())
+	}
 	return errors.Join(faults...)
 }
 
@@ -167,6 +198,22 @@ func (s *Store) Validate() error {
 		return fault("", "store postgres: found no address; expected one, such as {env.DATABASE_URL}")
 	case s.Kind == SQLite && s.Listen != "":
 		return fault("", "store sqlite: found listen; expected it with postgres only")
+	}
+	return nil
+}
+
+// Usage is kept for whole days, and not for ever: it grows with each.
+const (
+	leastUsageKeep = 24 * time.Hour
+	mostUsageKeep  = 3660 * 24 * time.Hour
+)
+
+func (u *Usage) validate() error {
+	switch {
+	case u.Off && u.Keep != nil:
+		return fault("", "usage: found both off and keep; expected one of them")
+	case u.Keep != nil && (time.Duration(*u.Keep) < leastUsageKeep || time.Duration(*u.Keep) > mostUsageKeep):
+		return fault("", "usage.keep %s: expected 1d to 3660d; usage off counts nothing", u.Keep)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ func TestEverythingHasADefault(t *testing.T) {
 	want := Settings{
 		Store:     Store{Kind: SQLite, Address: filepath.Join("/data", "keywarden", "keys.db")},
 		KeyPrefix: "kw", MaxKeys: 100_000, TTL: time.Minute, UnknownTTL: 10 * time.Second,
-		StaleIfError: 5 * time.Minute, Lookups: 500,
+		StaleIfError: 5 * time.Minute, Lookups: 500, UsageKeep: 90 * 24 * time.Hour,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("(-want +got):\n%s", diff)
@@ -25,7 +25,8 @@ func TestEverythingHasADefault(t *testing.T) {
 func TestWhatIsConfiguredReplacesTheDefault(t *testing.T) {
 	var app App
 	text := `{"store": {"kind": "sqlite", "address": "./k.db"}, "key_prefix": "acme", "admin_key": "s",
-		"cache": {"max_keys": 5, "ttl": "2s", "unknown_ttl": 0, "stale_if_error": "0s", "lookups": "9/s", "warm": 5}, "node": "gw-1"}`
+		"cache": {"max_keys": 5, "ttl": "2s", "unknown_ttl": 0, "stale_if_error": "0s", "lookups": "9/s", "warm": 5}, "node": "gw-1",
+		"usage": {"keep": "30d"}}`
 	if err := json.Unmarshal([]byte(text), &app); err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func TestWhatIsConfiguredReplacesTheDefault(t *testing.T) {
 	}
 	want := Settings{
 		Store: Store{Kind: SQLite, Address: "./k.db"}, KeyPrefix: "acme", AdminKey: "s",
-		MaxKeys: 5, TTL: 2 * time.Second, Lookups: 9, Warm: 5, Node: "gw-1",
+		MaxKeys: 5, TTL: 2 * time.Second, Lookups: 9, Warm: 5, Node: "gw-1", UsageKeep: 30 * 24 * time.Hour,
 	}
 	if diff := cmp.Diff(want, app.Settings("/data")); diff != "" {
 		t.Fatalf("(-want +got):\n%s", diff)
@@ -124,5 +125,32 @@ func TestAPostgresAddressStaysAsItIs(t *testing.T) {
 	app := App{Store: &Store{Kind: Postgres, Address: "postgres://h/d", Listen: "postgres://l/d"}}
 	if got := app.Settings("/d").Store; got != *app.Store {
 		t.Fatalf("it is %+v", got)
+	}
+}
+
+func TestUsageIsKeptAsConfigured(t *testing.T) {
+	day, hour, ages, none := Duration(24*time.Hour), Duration(time.Hour), Duration(10_000*24*time.Hour), Duration(0)
+	for name, c := range map[string]struct {
+		usage *Usage
+		keep  time.Duration
+		fault string
+	}{
+		"left out":        {nil, DefaultUsageKeep, ""},
+		"empty":           {&Usage{}, DefaultUsageKeep, ""},
+		"off":             {&Usage{Off: true}, 0, ""},
+		"a day":           {&Usage{Keep: &day}, 24 * time.Hour, ""},
+		"an hour":         {&Usage{Keep: &hour}, 0, "usage.keep 1h0m0s: expected 1d to 3660d"},
+		"no time":         {&Usage{Keep: &none}, 0, "usage.keep 0s: expected 1d"},
+		"ages":            {&Usage{Keep: &ages}, 0, "usage.keep 240000h0m0s: expected 1d"},
+		"off, and a time": {&Usage{Off: true, Keep: &day}, 0, "found both off and keep"},
+	} {
+		app := App{Usage: c.usage}
+		err := app.Validate()
+		if (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
+			t.Errorf("%s: %v, want %q", name, err, c.fault)
+		}
+		if got := app.Settings("").UsageKeep; err == nil && got != c.keep {
+			t.Errorf("%s: kept for %s, want %s", name, got, c.keep)
+		}
 	}
 }

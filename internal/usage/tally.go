@@ -15,9 +15,9 @@ type limits struct {
 	batch   int   // counts that are written at once
 }
 
-// A count that waits takes some 250 bytes. A batch of a thousand holds the only
-// writer of SQLite for some 20 ms.
-var defaultLimits = limits{perKey: keys.MaxUsesADay, perNode: 200_000, waiting: 400_000, batch: 1000}
+// A count that waits takes some 250 bytes. A batch holds the only writer of
+// SQLite for some 20 ms, at 35 µs a count.
+var defaultLimits = limits{perKey: keys.MaxUsesADay, perNode: 200_000, waiting: 400_000, batch: 500}
 
 // find returns the count of what, if there is one. full says that it may not be
 // among the first: those have no room left.

@@ -1,8 +1,11 @@
 package usage
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
@@ -21,8 +24,8 @@ type waiting struct {
 
 // place is where requests are counted: of the time, the minute.
 type place struct {
-	key  keys.ID
 	at   int64 // Unix seconds
+	key  keys.ID
 	what keys.What
 }
 
@@ -35,7 +38,7 @@ type count struct {
 // on, requests of an hour are counted together, and beyond it there is no room
 // for what is new.
 func (w *waiting) add(key keys.ID, what keys.What, n int64, last time.Time, most int) {
-	at := place{key, keys.Minute.Floor(last).Unix(), what}
+	at := place{keys.Minute.Floor(last).Unix(), key, what}
 	c := w.counts[at]
 	if c == nil && len(w.counts) >= most/2 {
 		at.at = keys.Hour.Floor(last).Unix()
@@ -57,17 +60,20 @@ func (w *waiting) add(key keys.ID, what keys.What, n int64, last time.Time, most
 
 // write writes all, some at a time.
 func (w *waiting) write(ctx context.Context, store Store, some int) error {
-	for {
-		if w.sent == nil {
-			w.sent = w.next(some)
+	if err := w.send(ctx, store); err != nil {
+		return err
+	}
+	for places := range slices.Chunk(w.places(), some) {
+		w.number++
+		w.sent = &keys.UsageBatch{Writer: w.writer, Number: w.number, Used: make([]keys.Used, len(places))}
+		for i, at := range places {
+			c := w.counts[at]
+			w.sent.Used[i] = keys.Used{Key: at.key, What: at.what, N: c.n, LastAt: c.last}
+			delete(w.counts, at)
 		}
-		if w.sent == nil {
-			break
-		}
-		if err := store.AddUsage(ctx, *w.sent); err != nil {
+		if err := w.send(ctx, store); err != nil {
 			return err
 		}
-		w.sent = nil
 	}
 	if lost := w.lost; lost > 0 {
 		w.lost = 0
@@ -76,19 +82,28 @@ func (w *waiting) write(ctx context.Context, store Store, some int) error {
 	return nil
 }
 
-// next takes some counts as a batch; nil if there are none.
-func (w *waiting) next(some int) *keys.UsageBatch {
-	if len(w.counts) == 0 {
+// send sends the last batch, if it is not known to be written.
+func (w *waiting) send(ctx context.Context, store Store) error {
+	if w.sent == nil {
 		return nil
 	}
-	w.number++
-	batch := &keys.UsageBatch{Writer: w.writer, Number: w.number}
-	for at, c := range w.counts {
-		if len(batch.Used) == some {
-			break
-		}
-		batch.Used = append(batch.Used, keys.Used{Key: at.key, What: at.what, N: c.n, LastAt: c.last})
-		delete(w.counts, at)
+	if err := store.AddUsage(ctx, *w.sent); err != nil {
+		return err
 	}
-	return batch
+	w.sent = nil
+	return nil
+}
+
+// places returns where requests wait, in the order in which stores keep them:
+// a batch is then written to few pages. Ids of keys sort by their creation.
+func (w *waiting) places() []place {
+	all := make([]place, 0, len(w.counts))
+	for at := range w.counts {
+		all = append(all, at)
+	}
+	slices.SortFunc(all, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), strings.Compare(string(a.key), string(b.key)),
+			strings.Compare(a.what.API, b.what.API), strings.Compare(a.what.Endpoint, b.what.Endpoint))
+	})
+	return all
 }
