@@ -38,7 +38,7 @@ func (p *program) keys(cmd *cobra.Command) {
 	cmd.AddCommand(
 		p.create(), p.list(), p.get(), p.edit(),
 		p.enable(), p.disable(), p.delete(), p.rotate(),
-		p.importKeys(), p.check(),
+		p.importKeys(), p.check(), p.usage(), p.suggest(),
 	)
 }
 

@@ -27,13 +27,16 @@ const (
 
 func (p *program) list() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "list [--owner O] [--status S] [--query Q] [--json]",
+		Use:   "list [--owner O] [--status S] [--query Q] [--unused-since AGE] [--json]",
 		Short: "Lists keys, newest first",
 		Long: `
-Lists all keys, newest first, or those that the flags select. With --json it
-prints one document, {"data": [...]}, with every key as the API shows it.`,
+Lists all keys, newest first, or those that the flags select. With
+--unused-since it lists those that were not used since that day (of UTC), longest
+unused first; a key that was never used counts as used when it was created. With
+--json it prints one document, {"data": [...]}, with every key as the API shows it.`,
 		Example: `  keywarden keys list
   keywarden keys list --status expired
+  keywarden keys list --unused-since 90d
   keywarden keys list --query mobile --json | jq -r '.data[].id'`,
 		DisableFlagsInUseLine: true,
 	}
@@ -41,6 +44,7 @@ prints one document, {"data": [...]}, with every key as the API shows it.`,
 	f.String("owner", "", "Only keys of this `owner`")
 	f.String("status", "", "Only keys that are `active|disabled|expired`")
 	f.String("query", "", "Only keys with this `text` in name, prefix, id or owner")
+	f.String("unused-since", "", "Only keys not used since then: a `duration` ago (30d), a date (2026-01-31), or RFC 3339")
 	addJSONFlag(cmd)
 	p.action(cmd, nil, runList)
 	return cmd
@@ -69,7 +73,11 @@ func (i *invocation) filter() (admin.KeyFilter, error) {
 	if err := errors.Join(ownerErr, statusErr, textErr); err != nil {
 		return admin.KeyFilter{}, usagef("%v", err)
 	}
-	filter := admin.KeyFilter{Owner: owner, Status: status, Text: text, Limit: pageSize}
+	unused, err := i.unusedSince()
+	if err != nil {
+		return admin.KeyFilter{}, err
+	}
+	filter := admin.KeyFilter{Owner: owner, Status: status, Text: text, UnusedSince: unused, Limit: pageSize}
 	if f.Changed("owner") && owner == "" {
 		// The API takes it for no filter at all: an empty variable of a script
 		// must not list everybody's keys.
