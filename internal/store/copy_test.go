@@ -102,6 +102,10 @@ func fill(t *testing.T, s keys.Store, n int) {
 	must(s.PutEndpoint(ctx, by(0), keys.Endpoint{API: "rest", ID: "B", Title: "Ü"}))
 	must(s.PutEndpoint(ctx, by(0), keys.Endpoint{API: "rest", ID: "a"}))
 	must(s.Touch(ctx, map[keys.ID]time.Time{rotated.Key.ID: moment.Add(time.Minute)}))
+	must(s.AddUsage(ctx, keys.UsageBatch{Writer: "w", Number: 1, Used: []keys.Used{
+		{Key: rotated.Key.ID, What: keys.What{API: "rest", Endpoint: "é", Access: permission.Read, Outcome: keys.OutcomeAllowed}, N: 3, LastAt: moment},
+		{Key: expired.Key.ID, What: keys.What{Outcome: "expired_key"}, N: 1, LastAt: moment},
+	}}))
 	var more []keys.New
 	for i := range n {
 		more = append(more, newKey(t, fmt.Sprintf("key %d", i), nil))
@@ -119,6 +123,9 @@ type content struct {
 	ByText    []keys.ID
 	Counts    keys.Counts
 	Foreign   bool
+	Unused    []keys.ID
+	Usage     []*keys.Usage
+	Owners    *keys.UsageSums
 }
 
 func read(t *testing.T, s keys.Store) content {
@@ -172,6 +179,14 @@ func read(t *testing.T, s keys.Store) content {
 	must(err)
 	c.Foreign, err = s.HasForeign(ctx)
 	must(err)
+	c.Unused = ids(list(keys.Query{UnusedSince: moment.AddDate(0, 0, 2)}))
+	for _, k := range c.Keys[max(0, len(c.Keys)-10):] { // the oldest
+		u, err := s.Usage(ctx, keys.UsageQuery{Key: k.ID, Step: keys.Minute, From: moment, To: moment.Add(time.Hour)})
+		must(err)
+		c.Usage = append(c.Usage, u)
+	}
+	c.Owners, err = s.SumUsage(ctx, keys.UsageSumQuery{Group: keys.ByOwner, Step: keys.Day, From: moment, To: moment.Add(time.Hour)})
+	must(err)
 	return c
 }
 
@@ -204,7 +219,7 @@ func TestACopyHoldsEverything(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff([]sqlstore.Copied{{Name: "keys", Rows: 1104}, {Name: "secrets", Rows: 1105}, {Name: "audit entries", Rows: 1110}, {Name: "endpoints", Rows: 2}}, copied); diff != "" {
+			if diff := cmp.Diff([]sqlstore.Copied{{Name: "keys", Rows: 1104}, {Name: "secrets", Rows: 1105}, {Name: "audit entries", Rows: 1110}, {Name: "endpoints", Rows: 2}, {Name: "usage counts", Rows: 6}, {Name: "usage totals", Rows: 4}}, copied); diff != "" {
 				t.Errorf("copied (-want +got):\n%s", diff)
 			}
 			target := to.open()

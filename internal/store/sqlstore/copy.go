@@ -27,7 +27,7 @@ type Progress func(table string, checking bool, done, all int64)
 
 // Copy copies everything that lasts from one store into another, which must
 // be empty: keys with their ids, versions and times, the digests of all
-// secrets, the audit and the registered endpoints, as they are at one moment.
+// secrets, the audit, the registered endpoints and usage, as they are at one moment.
 // What was copied is read again and compared before it is committed: the other
 // store has all or nothing.
 //
@@ -91,6 +91,8 @@ var copiedTables = []table{
 	{"secrets", "secrets", append(secretColumns[:len(secretColumns):len(secretColumns)], Column{"ends_at", Integer}), "digest"},
 	{"audit", "audit entries", append([]Column{{"n", Integer}}, auditColumns...), "n"},
 	{"endpoints", "endpoints", []Column{{"api", String}, {"id", String}, {"title", String}}, "api, id"},
+	{"usage", "usage counts", usageColumns, "step, at, key_n, api, endpoint, access, outcome"},
+	{"usage_totals", "usage totals", totalColumns, "step, at, api, owner"},
 }
 
 // copiedAtOnce is how many rows are in memory at a time; toldEvery, of how many
@@ -129,7 +131,8 @@ func (c *copying) run() ([]Copied, error) {
 const (
 	continueSeqSQL = `UPDATE counters SET seq = $1`
 	emptySQL       = `SELECT NOT EXISTS (SELECT 1 FROM keys) AND NOT EXISTS (SELECT 1 FROM secrets)
-		AND NOT EXISTS (SELECT 1 FROM audit) AND NOT EXISTS (SELECT 1 FROM endpoints)`
+		AND NOT EXISTS (SELECT 1 FROM audit) AND NOT EXISTS (SELECT 1 FROM endpoints)
+		AND NOT EXISTS (SELECT 1 FROM usage) AND NOT EXISTS (SELECT 1 FROM usage_totals)`
 )
 
 // begin takes the target's number of changes first, as every change does, so
