@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -373,5 +374,38 @@ func TestTheClientAsksForUsage(t *testing.T) {
 	var refused *admin.Problem
 	if _, _, err = client.Usage(t.Context(), "key_x", admin.UsageFilter{}); !errors.As(err, &refused) || refused.Status != http.StatusNotFound {
 		t.Errorf("of no key: %v", err)
+	}
+}
+
+func TestASuggestionIsAPatchThatTheAPITakes(t *testing.T) {
+	c := newCounted(t, everything)
+	c.used(2, "rest/users read", "allowed", anHour)
+	c.used(1, "rest/users write", "allowed", 40*aDay)
+	c.used(1, "graphql write", "allowed", 2*aDay)
+	c.used(1, "gone read", "allowed", anHour)
+	got := c.do("GET", "/v1/keys/"+c.id+"/suggestion", "").want(200)
+	want := map[string]any{
+		"mode": "restricted", "apis": map[string]any{
+			"graphql": map[string]any{"access": "write"},
+			"rest":    map[string]any{"access": "restricted", "endpoints": map[string]any{"users": "read"}},
+		},
+	}
+	if diff := cmp.Diff(want, got.tree["permissions"]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got.tree["smaller"] != true || got.tree["requests"] != 3.0 || !strings.Contains(got.text, "not declared any more; left out") {
+		t.Errorf("answered %s", got.text)
+	}
+	text, err := json.Marshal(map[string]any{"permissions": got.tree["permissions"]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.do("PATCH", "/v1/keys/"+c.id, string(text)).want(200)
+	if again := c.do("GET", "/v1/keys/"+c.id+"/suggestion?days=30", "").want(200); again.tree["smaller"] != false {
+		t.Errorf("the second time: %s", again.text)
+	}
+	impact := c.do("POST", "/v1/keys/"+c.id+"/impact", string(text)).want(200)
+	if impact.tree["refused"] != 1.0 { // of the API that is gone
+		t.Errorf("its impact is %s", impact.text)
 	}
 }
