@@ -29,6 +29,8 @@ type Auth struct {
 	logs   bool
 	log    *zap.Logger
 	keeper *socketKeeper
+	// reportLog is where requests that would have been refused are logged.
+	reportLog *zap.Logger
 	// gate is made at the app's start, when there is something to look up in.
 	gate atomic.Pointer[gate.Gate]
 	// apis holds what is ready made for each API, and under "" for none.
@@ -68,6 +70,7 @@ func (h *Auth) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("loading the %s app: %w", appName, err)
 	}
 	h.app = app.(*App)
+	h.warn()
 	h.app.auths = append(h.app.auths, h)
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	h.logs = server == nil || server.Logs != nil
@@ -87,10 +90,10 @@ func (h *Auth) prepare() (err error) {
 	if h.realm == "" {
 		h.realm = config.DefaultRealm
 	}
-	h.apis = map[string]*apiRecord{"": {name: ""}}
+	h.apis = map[string]*apiRecord{"": {counters: apiCounters{reports: h.reports()}, name: ""}}
 	for i := range h.APIs {
 		api := &h.APIs[i]
-		record := &apiRecord{counters: apiCounters{api: api.Name}, name: api.Name, endpoints: map[string]any{"": ""}}
+		record := &apiRecord{counters: apiCounters{api: api.Name, reports: h.reports()}, name: api.Name, endpoints: map[string]any{"": ""}}
 		for _, e := range api.Endpoints {
 			record.endpoints[e.Name] = e.Name
 		}
@@ -127,6 +130,9 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	guardTrailers(r)
 	h.keeper.partWith(w, r)
 
+	if h.reports() {
+		return h.report(w, r, next)
+	}
 	unjudged := r.Body
 	d := h.decide(r, time.Now())
 	record := h.apis[d.API]
@@ -163,12 +169,15 @@ func (h *Auth) decide(r *http.Request, now time.Time) gate.Decision {
 		return gate.Decision{}
 	}
 	defer e.calls.leave()
-	d := decideTraced(h.gate.Load(), r, now)
+	d := decideTraced(h.gate.Load(), r, now, h.reports())
 	if d.Err != nil {
 		e.fault("asking the key store")(d.Err)
 	}
 	if d.Key != nil {
-		e.usage.Count(d.Key, keys.What{API: d.API, Endpoint: d.Endpoint, Access: d.Needs, Outcome: d.Outcome.Code()}, now)
+		e.usage.Count(d.Key, keys.What{API: d.API, Endpoint: d.Endpoint, Access: d.Needs, Outcome: codeOf(d.Outcome, h.reports())}, now)
+		if h.reports() && works(&d) { // whatever it was for, it went through
+			e.usage.Mark(d.Key, now)
+		}
 	}
 	return d
 }
@@ -197,17 +206,19 @@ func (h *Auth) refuse(w http.ResponseWriter, r *http.Request, d *gate.Decision, 
 
 // strip removes the credential, also from Caddy's copy of the original URL:
 // php_fastcgi sends that on as REQUEST_URI, and an error route starts with it.
-func (h *Auth) strip(r *http.Request) {
+func (h *Auth) strip(r *http.Request) { h.stripBy(r, (*gate.Gate).Strip) }
+
+func (h *Auth) stripBy(r *http.Request, strip func(*gate.Gate, *http.Request)) {
 	g := h.gate.Load()
 	if g == nil { // the start failed
 		return
 	}
-	g.Strip(r)
+	strip(g, r)
 	if h.Credentials == nil || len(h.Credentials.Queries) == 0 {
 		return
 	}
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && original.URL != nil {
-		g.Strip(&http.Request{Header: http.Header{}, URL: original.URL})
+		strip(g, &http.Request{Header: http.Header{}, URL: original.URL})
 	}
 }
 

@@ -42,6 +42,8 @@ func (a *Admin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //		public      <pattern...>
 //		preflight   pass|deny
 //		forward_credential
+//		enforce     on|off
+//		report_header
 //
 //		api <name> {
 //			title    <text>
@@ -74,6 +76,8 @@ func (h *Auth) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		several("public", h.readPublic).
 		once("preflight", h.readPreflight).
 		once("forward_credential", h.readForward).
+		once("enforce", h.readEnforce).
+		once("report_header", h.readReportHeader).
 		several("api", h.readAPI).
 		read(d)
 	if err != nil {
@@ -152,6 +156,23 @@ func (h *Auth) readPreflight(d *caddyfile.Dispenser) error {
 
 func (h *Auth) readForward(d *caddyfile.Dispenser) error {
 	h.ForwardCredential = true
+	return alone(d)
+}
+
+func (h *Auth) readEnforce(d *caddyfile.Dispenser) error {
+	word, err := argument(d, "on or off")
+	if err != nil {
+		return err
+	}
+	if word != config.EnforceOn && word != config.EnforceOff {
+		return d.Errf("enforce: found %q; expected on or off", word)
+	}
+	h.Enforce = word
+	return nil
+}
+
+func (h *Auth) readReportHeader(d *caddyfile.Dispenser) error {
+	h.ReportHeader = true
 	return alone(d)
 }
 

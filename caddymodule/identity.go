@@ -96,7 +96,9 @@ func (c *caller) announce(r *http.Request, vars map[string]any, d *gate.Decision
 	c.set(r.Header, 1, "X-Auth-Key-Owner", d.Key.Owner)
 	c.set(r.Header, 2, "X-Auth-Api", d.API)
 	c.set(r.Header, 3, "X-Auth-Endpoint", d.Endpoint)
-	c.set(r.Header, 4, "X-Auth-Access", d.Needs.String())
+	if d.Needs != permission.None { // which it is on a path of no API
+		c.set(r.Header, 4, "X-Auth-Access", d.Needs.String())
+	}
 }
 
 // set sets one identity header; the name is canonical, the slice full, so that

@@ -73,10 +73,30 @@ func registerMetrics(registry *prometheus.Registry) error {
 	return nil
 }
 
+// wouldCodes are the outcomes of a gateway that lets everything pass: refusals
+// are what would have been.
+var wouldCodes = func() (codes [gate.Outcomes]string) {
+	for outcome := range gate.Outcomes {
+		codes[outcome] = "would_" + outcome.Code()
+	}
+	codes[gate.Allowed] = gate.Allowed.Code()
+	return codes
+}()
+
+// codeOf is an outcome as metrics, usage and traces name it.
+func codeOf(o gate.Outcome, reports bool) string {
+	if reports {
+		return wouldCodes[o]
+	}
+	return o.Code()
+}
+
 // apiCounters are the request counters of one API, found once: looking one up
 // by its labels costs 50 times as much as counting.
 type apiCounters struct {
 	api   string
+	// reports says that refusals are counted as what would have been.
+	reports bool
 	cells [permission.Write + 1][gate.Outcomes]atomic.Pointer[prometheus.Counter]
 }
 
@@ -86,7 +106,7 @@ func (c *apiCounters) add(access permission.Access, outcome gate.Outcome) {
 	cell := &c.cells[access][outcome]
 	counter := cell.Load()
 	if counter == nil {
-		made := requestsTotal.WithLabelValues(c.api, access.String(), outcome.Code())
+		made := requestsTotal.WithLabelValues(c.api, access.String(), codeOf(outcome, c.reports))
 		counter = &made
 		cell.Store(counter)
 	}

@@ -28,7 +28,7 @@ func startSpan(ctx context.Context, name string, kind trace.SpanKind) (context.C
 }
 
 // decideTraced is g.Decide within a span, where one is wanted.
-func decideTraced(g *gate.Gate, r *http.Request, now time.Time) gate.Decision {
+func decideTraced(g *gate.Gate, r *http.Request, now time.Time, reports bool) gate.Decision {
 	ctx, span := startSpan(r.Context(), "api_key_auth", trace.SpanKindInternal)
 	if span == nil {
 		return g.Decide(r, now)
@@ -41,7 +41,7 @@ func decideTraced(g *gate.Gate, r *http.Request, now time.Time) gate.Decision {
 		attribute.String("api_key.api", d.API),
 		attribute.String("api_key.endpoint", d.Endpoint),
 		attribute.String("api_key.access", d.Needs.String()),
-		attribute.String("api_key.outcome", d.Outcome.Code()),
+		attribute.String("api_key.outcome", codeOf(d.Outcome, reports)),
 	)
 	if d.Key != nil {
 		span.SetAttributes(attribute.String("api_key.id", string(d.Key.ID)))

@@ -16,6 +16,12 @@ const (
 	PreflightDeny = "deny"
 )
 
+// What becomes of requests that are to be refused.
+const (
+	EnforceOn  = "on"
+	EnforceOff = "off"
+)
+
 // MaxBodyLimit bounds max_body, which is memory per request: 1 GiB.
 const MaxBodyLimit = 1 << 30
 
@@ -36,6 +42,15 @@ type Auth struct {
 
 	// If true, the upstream receives the caller's credential too.
 	ForwardCredential bool `json:"forward_credential,omitempty"`
+
+	// `off` lets every request pass, and only counts and logs what would have
+	// been refused; default `on`.
+	Enforce string `json:"enforce,omitempty"`
+
+	// If true, and enforce is `off`, the answer says in the header
+	// `Keywarden-Would-Refuse` with which code the request would have been
+	// refused.
+	ReportHeader bool `json:"report_header,omitempty"`
 
 	// The APIs behind this handler. A request that none of them matches, and
 	// no public pattern, never reaches the upstream.
@@ -138,6 +153,12 @@ func (a *Auth) validate() error {
 	faults = append(faults, CheckRealm(a.Realm))
 	if !slices.Contains([]string{"", PreflightPass, PreflightDeny}, a.Preflight) {
 		faults = append(faults, fault("", "preflight %q: expected pass or deny", a.Preflight))
+	}
+	if !slices.Contains([]string{"", EnforceOn, EnforceOff}, a.Enforce) {
+		faults = append(faults, fault("", "enforce %q: expected on or off", a.Enforce))
+	}
+	if a.ReportHeader && a.Enforce != EnforceOff {
+		faults = append(faults, fault("", "report_header: expected it with enforce off only: what is refused says so itself"))
 	}
 	if a.Credentials != nil {
 		faults = append(faults, a.Credentials.Validate())

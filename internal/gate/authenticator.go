@@ -50,6 +50,15 @@ func (a *Authenticator) Authenticate(r *http.Request, now time.Time) (d Decision
 // Strip removes the credentials from r, so that the upstream never sees them.
 func (a *Authenticator) Strip(r *http.Request) { a.credentials.Strip(r) }
 
+// StripOwn removes from r only credentials of the form of NewSecret: what looks
+// else may be what the upstream itself asks for.
+func (a *Authenticator) StripOwn(r *http.Request) {
+	a.credentials.strip(r, func(text string) bool {
+		_, err := keys.ParseSecret(a.keyPrefix, text)
+		return err == nil
+	})
+}
+
 // Presented returns the credential that r carries, whatever its form, and how
 // many there are. It is for callers that accept a secret of their own besides.
 func (a *Authenticator) Presented(r *http.Request) (text string, count int) {

@@ -122,12 +122,17 @@ func (c *Credentials) findInQuery(p *presented, query string) {
 		if value == "" || !c.namesQuery(name) {
 			continue
 		}
-		// What can't be decoded is no secret, but it is a credential.
-		if decoded, err := url.QueryUnescape(value); err == nil {
-			value = decoded
-		}
-		p.add(value)
+		p.add(queryText(value))
 	}
+}
+
+// queryText decodes a value of the query. What can't be decoded is no secret,
+// but it is a credential.
+func queryText(value string) string {
+	if decoded, err := url.QueryUnescape(value); err == nil {
+		return decoded
+	}
+	return value
 }
 
 // fromAuthorization returns the secret in the value of an Authorization
@@ -179,10 +184,15 @@ func (c *Credentials) namesQuery(raw string) bool {
 
 // Strip removes the credentials from r; the rest of the query stays as it is,
 // byte for byte. It copies what it changes of the URL, not of the header.
-func (c *Credentials) Strip(r *http.Request) {
-	c.stripAuthorization(r)
+func (c *Credentials) Strip(r *http.Request) { c.strip(r, nil) }
+
+// strip removes those of the credentials that are ours; nil: all.
+func (c *Credentials) strip(r *http.Request, ours func(text string) bool) {
+	c.stripAuthorization(r, ours)
 	for _, name := range c.Headers {
-		delete(r.Header, name)
+		if ours == nil || slices.ContainsFunc(r.Header[name], ours) {
+			delete(r.Header, name)
+		}
 	}
 	if len(c.Queries) == 0 || r.URL.RawQuery == "" {
 		return
@@ -190,8 +200,8 @@ func (c *Credentials) Strip(r *http.Request) {
 	kept := make([]string, 0, 8)
 	dropped := false
 	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
-		name, _, _ := strings.Cut(pair, "=")
-		if c.namesQuery(name) {
+		name, value, _ := strings.Cut(pair, "=")
+		if c.namesQuery(name) && (ours == nil || ours(queryText(value))) {
 			dropped = true
 			continue
 		}
@@ -204,14 +214,14 @@ func (c *Credentials) Strip(r *http.Request) {
 	r.RequestURI = r.URL.RequestURI()
 }
 
-func (c *Credentials) stripAuthorization(r *http.Request) {
+func (c *Credentials) stripAuthorization(r *http.Request, ours func(text string) bool) {
 	values := r.Header[authorization]
 	if len(values) == 0 || !c.Bearer && !c.Basic {
 		return
 	}
 	isOurs := func(value string) bool {
-		_, ours := c.fromAuthorization(value)
-		return ours
+		text, found := c.fromAuthorization(value)
+		return found && (ours == nil || ours(text))
 	}
 	if !slices.ContainsFunc(values, isOurs) {
 		return

@@ -34,6 +34,9 @@ func New(o Options) *Gate {
 // Strip removes the credentials from r.
 func (g *Gate) Strip(r *http.Request) { g.auth.Strip(r) }
 
+// StripOwn removes from r the credentials that have the form of ours.
+func (g *Gate) StripOwn(r *http.Request) { g.auth.StripOwn(r) }
+
 // Decide decides on r at now, which is read from the clock once a request.
 // Where the access depends on the body, it reads the body and puts it back,
 // byte for byte. For a key that is remembered it does not allocate.
