@@ -50,7 +50,7 @@ type engine struct {
 type user struct {
 	app     *App
 	options gate.LookupOptions
-	node    string // what it calls the node
+	node    string        // what it calls the node
 	usage   time.Duration // how long usage is kept
 	log     *zap.Logger
 	// catalog is what app declares; nil as long as it has not said so.

@@ -94,10 +94,10 @@ func codeOf(o gate.Outcome, reports bool) string {
 // apiCounters are the request counters of one API, found once: looking one up
 // by its labels costs 50 times as much as counting.
 type apiCounters struct {
-	api   string
+	api string
 	// reports says that refusals are counted as what would have been.
 	reports bool
-	cells [permission.Write + 1][gate.Outcomes]atomic.Pointer[prometheus.Counter]
+	cells   [permission.Write + 1][gate.Outcomes]atomic.Pointer[prometheus.Counter]
 }
 
 // add counts one decision. Counters come into being when they first count:
