@@ -73,7 +73,11 @@ func (h *Auth) report(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 
 // works reports whether the request has a key that works, whatever it may do.
 func works(d *gate.Decision) bool {
-	return d.Key != nil && d.Outcome != gate.DisabledKey && d.Outcome != gate.ExpiredKey
+	switch d.Outcome {
+	case gate.DisabledKey, gate.ExpiredKey, gate.SourceNotAllowed:
+		return false
+	}
+	return d.Key != nil
 }
 
 // stripOurs removes the credential where it is a key of ours.
