@@ -93,11 +93,11 @@ func BenchmarkFindAmongAMillion(b *testing.B) {
 		},
 		func(digest keys.Digest) error {
 			var (
-				id, name, owner, prefix, permissions, admin string
-				standing                                    int64
-				expires, ends                               *int64
+				id, name, owner, prefix, permissions, admin, sources string
+				standing                                             int64
+				expires, ends                                        *int64
 			)
-			return conn.QueryRow(b.Context(), sqlstore.FindSQL, digest[:]).Scan(&id, &name, &owner, &prefix, &permissions, &admin, &standing, &expires, &ends)
+			return conn.QueryRow(b.Context(), sqlstore.FindSQL, digest[:]).Scan(&id, &name, &owner, &prefix, &permissions, &admin, &standing, &sources, &expires, &ends)
 		},
 		func(digest keys.Digest) error { _, err := s.Find(b.Context(), digest); return err },
 	}

@@ -17,6 +17,19 @@ func (s *Store) ListSQL(q keys.Query) (string, []any, error) {
 	return text, args, nil
 }
 
+// SearchSQL shows tests the queries of a page that needs a search.
+func (s *Store) SearchSQL(q keys.Query) (parts, rest, meant string, args [3][]any, err error) {
+	filters, err := s.filters(q)
+	if err != nil {
+		return "", "", "", args, err
+	}
+	parts, args[0] = s.partsSQL(everyPart, filters[0].wanted)
+	rest, st := s.restSQL(filters, 1000)
+	args[1] = st.args
+	meant, args[2] = s.meantSQL(q, filters, []int64{1, 2, 3}, 50)
+	return parts, rest, meant, args, nil
+}
+
 // Insert inserts rows, as Engine says.
 type Insert = func(ctx context.Context, tx *sql.Tx, rows Rows) (int64, error)
 

@@ -143,10 +143,14 @@ func conditions(st *statement, filters []*filter) string {
 // restOf returns the numbers of the keys that no part of the index knows and
 // that are meant, falling.
 func (s *Store) restOf(ctx context.Context, filters []*filter, before int64) ([]int64, error) {
+	text, st := s.restSQL(filters, before)
+	return s.readNumbers(ctx, text, st)
+}
+
+func (s *Store) restSQL(filters []*filter, before int64) (string, *statement) {
 	var st statement
-	text := `SELECT k.n FROM text_rest r CROSS JOIN keys k WHERE k.n = r.n AND k.n < ` + st.arg(before) + ` AND ` +
-		conditions(&st, filters) + ` ORDER BY 1 DESC`
-	return s.readNumbers(ctx, text, &st)
+	return `SELECT k.n FROM text_rest r CROSS JOIN keys k WHERE k.n = r.n AND k.n < ` + st.arg(before) + ` AND ` +
+		conditions(&st, filters) + ` ORDER BY 1 DESC`, &st
 }
 
 // meant returns the newest of the numbered keys that pass all filters.
@@ -154,8 +158,12 @@ func (s *Store) meant(ctx context.Context, q keys.Query, filters []*filter, numb
 	if len(numbers) == 0 {
 		return nil, nil
 	}
+	text, args := s.meantSQL(q, filters, numbers, most)
+	return s.readKeys(ctx, text, args)
+}
+
+func (s *Store) meantSQL(q keys.Query, filters []*filter, numbers []int64, most int) (string, []any) {
 	var st statement
-	text := `SELECT ` + keyColumns + ` FROM keys k ` + previousSecret(st.arg(milli(q.Now))) + ` WHERE ` +
-		st.among(&s.engine, "k.n", numbers) + ` AND ` + conditions(&st, filters) + ` ORDER BY k.n DESC LIMIT ` + st.arg(most)
-	return s.readKeys(ctx, text, st.args)
+	return `SELECT ` + keyColumns + ` FROM keys k ` + previousSecret(st.arg(milli(q.Now))) + ` WHERE ` +
+		st.among(&s.engine, "k.n", numbers) + ` AND ` + conditions(&st, filters) + ` ORDER BY k.n DESC LIMIT ` + st.arg(most), st.args
 }
