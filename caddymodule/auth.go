@@ -134,7 +134,8 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return h.report(w, r, next)
 	}
 	unjudged := r.Body
-	d := h.decide(r, time.Now())
+	now := time.Now()
+	d := h.decide(r, now)
 	record := h.apis[d.API]
 	record.counters.add(d.Needs, d.Outcome)
 	if d.Asked {
@@ -155,9 +156,16 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if !h.ForwardCredential {
 		h.strip(r)
 	}
-	if who != nil {
-		who.announce(r, vars, &d, record)
+	if who == nil {
+		return next.ServeHTTP(w, r)
 	}
+	who.announce(r, vars, &d, record)
+	e := h.app.running.Load()
+	if e == nil || h.CloseOnRevoke != nil && !*h.CloseOnRevoke {
+		return next.ServeHTTP(w, r)
+	}
+	request := e.open.enter(who, w, r, &d, now)
+	defer e.open.leave(request)
 	return next.ServeHTTP(w, r)
 }
 

@@ -44,6 +44,7 @@ func (a *Admin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //		forward_credential
 //		enforce     on|off
 //		report_header
+//		close_on_revoke on|off
 //
 //		api <name> {
 //			title    <text>
@@ -78,6 +79,7 @@ func (h *Auth) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		once("forward_credential", h.readForward).
 		once("enforce", h.readEnforce).
 		once("report_header", h.readReportHeader).
+		once("close_on_revoke", h.readCloseOnRevoke).
 		several("api", h.readAPI).
 		read(d)
 	if err != nil {
@@ -174,6 +176,19 @@ func (h *Auth) readEnforce(d *caddyfile.Dispenser) error {
 func (h *Auth) readReportHeader(d *caddyfile.Dispenser) error {
 	h.ReportHeader = true
 	return alone(d)
+}
+
+func (h *Auth) readCloseOnRevoke(d *caddyfile.Dispenser) error {
+	word, err := argument(d, "on or off")
+	if err != nil {
+		return err
+	}
+	if word != "on" && word != "off" {
+		return d.Errf("close_on_revoke: found %q; expected on or off", word)
+	}
+	on := word == "on"
+	h.CloseOnRevoke = &on
+	return nil
 }
 
 func (h *Auth) readAPI(d *caddyfile.Dispenser) error {

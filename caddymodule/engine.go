@@ -34,6 +34,7 @@ type engine struct {
 	feed   *feed.Feed
 	usage  *usage.Recorder
 	member *fleet.Member // this node among those on the store
+	open   *openRequests
 	// sessions of the console outlive a reload, like everything here.
 	sessions *admin.Sessions
 
@@ -70,7 +71,7 @@ func openEngine(s config.Settings, log *zap.Logger) (*engine, error) {
 	e.log.Store(quiet(log))
 	ctx, stop := context.WithCancel(context.Background())
 	e.stop = stop
-	store, err := openStore(ctx, s.Store, keys.Options{OnCommit: func(c keys.Change) { e.lookup.Apply(c) }})
+	store, err := openStore(ctx, s.Store, keys.Options{OnCommit: e.apply})
 	if err != nil {
 		stop()
 		return nil, err
@@ -82,7 +83,8 @@ func openEngine(s config.Settings, log *zap.Logger) (*engine, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	e.lookup.Observe = observeQuery
-	e.feed = feed.New(store, changes{e.lookup})
+	e.open = newOpenRequests(e.lookup.Find)
+	e.feed = feed.New(store, changes{e})
 	e.lookup.CatchUp = e.feed.CatchUp
 	e.usage = usage.New(store)
 	e.member = newMember(store, s, e.skewed)
@@ -95,6 +97,7 @@ func openEngine(s config.Settings, log *zap.Logger) (*engine, error) {
 
 	e.work(func() { e.member.Run(ctx, e.fault(tellingOthers)) })
 	e.work(func() { e.feed.Run(ctx, e.fault("following changes")) })
+	e.work(func() { e.open.Run(ctx) })
 	e.work(func() { e.lookup.Run(ctx, e.fault("reading known secrets")) })
 	e.work(func() { e.warm(ctx, s.Warm) })
 	e.work(func() {
@@ -104,6 +107,12 @@ func openEngine(s config.Settings, log *zap.Logger) (*engine, error) {
 		}
 	})
 	return e, nil
+}
+
+// apply makes a committed change hold here.
+func (e *engine) apply(c keys.Change) {
+	e.lookup.Apply(c)
+	e.open.doubt(c.Digests)
 }
 
 func (e *engine) work(run func()) {
@@ -166,6 +175,7 @@ func (e *engine) obey() {
 	last := e.users[len(e.users)-1]
 	e.lookup.Configure(last.options)
 	e.usage.Configure(last.usage)
+	e.open.askAfter(last.options.TTL)
 	e.log.Store(last.log)
 	if last.catalog != nil {
 		e.member.Declare(last.node, declared(last.catalog), keeps(last.options))

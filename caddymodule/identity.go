@@ -36,6 +36,8 @@ const (
 type caller struct {
 	key     *keys.Identity
 	headers [5]string
+	// request is the request, while it is under way.
+	request openRequest
 }
 
 // placeholder answers {http.auth.user.*}; it is called only where one is used.

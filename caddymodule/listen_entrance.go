@@ -61,6 +61,11 @@ func (e *entrance) Close() error {
 	e.closing.Do(func() {
 		close(e.closed)
 		e.leave()
+		if e.replaced() { // a server whose start failed has guests of its own
+			for _, g := range e.all() {
+				g.leave()
+			}
+		}
 		// The socket in it is closed since enter: it is called to be counted.
 		_ = e.Listener.Close()
 	})
@@ -131,10 +136,13 @@ func (e *entrance) resume() {
 
 // busy reports whether any guest is.
 func (e *entrance) busy(now time.Time) bool {
+	return slices.ContainsFunc(e.all(), func(g *guest) bool { return g.busy(now) })
+}
+
+func (e *entrance) all() []*guest {
 	e.mu.Lock()
-	guests := slices.Collect(maps.Keys(e.guests))
-	e.mu.Unlock()
-	return slices.ContainsFunc(guests, func(g *guest) bool { return g.busy(now) })
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Keys(e.guests))
 }
 
 var _ net.Listener = (*entrance)(nil)

@@ -114,11 +114,17 @@ func (c *apiCounters) add(access permission.Access, outcome gate.Outcome) {
 }
 
 // changes applies changes that the feed brings, and measures how late it is.
-type changes struct{ *gate.Lookup }
+type changes struct{ *engine }
 
-// Apply is gate.Lookup's.
+// Reset implements feed.Sink.
+func (c changes) Reset() {
+	c.lookup.Reset()
+	c.open.doubtAll()
+}
+
+// Apply implements feed.Sink.
 func (c changes) Apply(change keys.Change) {
-	c.Lookup.Apply(change)
+	c.apply(change)
 	changeLagSeconds.Observe(max(0, time.Since(change.At)).Seconds())
 }
 

@@ -51,6 +51,9 @@ type Auth struct {
 	// `Keywarden-Would-Refuse` with which code the request would have been
 	// refused.
 	ReportHeader bool `json:"report_header,omitempty"`
+	// If false, a WebSocket or a long answer goes on when its key no longer may
+	// what it needs. Default: true, it is closed.
+	CloseOnRevoke *bool `json:"close_on_revoke,omitempty"`
 
 	// The APIs behind this handler. A request that none of them matches, and
 	// no public pattern, never reaches the upstream.

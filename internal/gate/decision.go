@@ -9,6 +9,7 @@ import (
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 	"github.com/caddy-keywarden/keywarden/internal/permission"
 	"github.com/caddy-keywarden/keywarden/internal/problem"
+	"github.com/caddy-keywarden/keywarden/internal/route"
 )
 
 // Decision is what the gate decided about one request, and why. The zero
@@ -31,6 +32,8 @@ type Decision struct {
 	Asked bool
 	// Err is the technical fault behind StoreUnavailable, for the log only.
 	Err error
+	// further is for Claim.
+	further []route.Target
 }
 
 func refuse(o Outcome, reason string) Decision { return Decision{Outcome: o, Reason: reason} }

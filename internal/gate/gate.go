@@ -133,6 +133,7 @@ func (d *Decision) weigh(m *route.Match, needs permission.Access) {
 	target, has := m.Granted(&d.Key.Permissions)
 	d.API, d.Endpoint = target.API.Name, target.Endpoint
 	d.Needs, d.Has = needs, has
+	d.further = targets(m)
 	if has < needs {
 		d.Outcome = InsufficientAccess
 	}
