@@ -62,7 +62,7 @@ func (e *entrance) Close() error {
 		close(e.closed)
 		e.leave()
 		if e.replaced() { // a server whose start failed has guests of its own
-			for _, g := range e.all() {
+			for _, g := range e.seeOut() {
 				g.leave()
 			}
 		}
