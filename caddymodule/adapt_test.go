@@ -170,6 +170,7 @@ var refused = []struct {
 	{"graphql and jsonrpc", "", "api a {\npath /a\ngraphql\njsonrpc\n}", []string{"graphql", "jsonrpc", "Caddyfile:7"}},
 	{"bad size", "", "api a {\npath /a\ngraphql {\nmax_body huge\n}\n}", []string{`max_body: found "huge"`, "such as 2MB", "Caddyfile:10"}},
 	{"no size", "", "api a {\npath /a\ngraphql {\nmax_body 0\n}\n}", []string{`max_body: found "0"`, "Caddyfile:10"}},
+	{"a limit without a time", "", "fail_limit 20", []string{`fail_limit: limit "20": expected a number from 1 to 100000 and a time, s, m or h, such as 20/m`, "Caddyfile:7"}},
 	{"unknown grpc option", "", "api a {\npath /a\ngrpc {\nmax_body 1MB\n}\n}", []string{`grpc: unknown option "max_body"`, "expected read", "Caddyfile:10"}},
 	{"grpc method without a service", "", "api a {\npath /*\ngrpc {\nread List\n}\n}", []string{`grpc read: method "List": expected Package.Service/Method`, "Caddyfile:7"}},
 	{"grpc and jsonrpc", "", "api a {\npath /a\ngrpc\njsonrpc\n}", []string{"is both jsonrpc and grpc", "Caddyfile:7"}},
@@ -239,6 +240,7 @@ func FuzzCaddyfile(f *testing.F) {
 		f.Add(c.global, c.directive)
 	}
 	f.Add("store sqlite\nkey_prefix kw\ncache {\nttl 1m\nlookups 5/s\n}", "realm x\npublic /a\napi a {\npath /b/{endpoint}/*\nread POST /b/{endpoint}/s\ngraphql\n}")
+	f.Add("", "fail_limit 20/m")
 	f.Add("", "api g {\npath /{endpoint}/*\ngrpc {\nread a.B/C d.*\n}\n}")
 	f.Add("cache", "credentials bearer basic header X query y\npreflight pass\nforward_credential\napi r {\nendpoint e /r/*\njsonrpc {\nread a* b\nmax_body 1KB\n}\n}")
 	f.Fuzz(func(t *testing.T, global, directive string) {

@@ -112,8 +112,12 @@ func (h *Auth) credentials() gate.Credentials {
 
 // open makes the gate; the app calls it at its start.
 func (h *Auth) open(e *engine) *gate.Gate {
+	authenticator := gate.NewAuthenticator(h.credentials(), h.app.settings.KeyPrefix, e.lookup).SeeClients(clientIP)
+	if limit := h.FailLimit; limit != nil {
+		authenticator.LimitFailures(gate.NewFailLimit(limit.Failures, limit.In))
+	}
 	g := gate.New(gate.Options{
-		Authenticator: gate.NewAuthenticator(h.credentials(), h.app.settings.KeyPrefix, e.lookup).SeeClients(clientIP),
+		Authenticator: authenticator,
 		Table:         h.table,
 		Preflight:     h.Preflight == config.PreflightPass,
 	})

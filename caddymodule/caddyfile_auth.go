@@ -45,6 +45,7 @@ func (a *Admin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //		enforce     on|off
 //		report_header
 //		close_on_revoke on|off
+//		fail_limit  <number>/<s|m|h>
 //
 //		api <name> {
 //			title    <text>
@@ -80,6 +81,7 @@ func (h *Auth) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		once("enforce", h.readEnforce).
 		once("report_header", h.readReportHeader).
 		once("close_on_revoke", h.readCloseOnRevoke).
+		once("fail_limit", h.readFailLimit).
 		several("api", h.readAPI).
 		read(d)
 	if err != nil {
@@ -188,6 +190,19 @@ func (h *Auth) readCloseOnRevoke(d *caddyfile.Dispenser) error {
 	}
 	on := word == "on"
 	h.CloseOnRevoke = &on
+	return nil
+}
+
+func (h *Auth) readFailLimit(d *caddyfile.Dispenser) error {
+	arg, err := argument(d, "a limit, such as 20/m")
+	if err != nil {
+		return err
+	}
+	limit, err := config.ParseFailLimit(arg)
+	if err != nil {
+		return d.Errf("fail_limit: %w", err)
+	}
+	h.FailLimit = &limit
 	return nil
 }
 

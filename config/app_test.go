@@ -47,8 +47,11 @@ func TestNoMoreIsReadIntoTheCacheThanFits(t *testing.T) {
 		text  string
 		fault string // "" for none
 	}{
-		{`{"warm": 0}`, ""}, {`{"warm": 100000}`, ""}, {`{"max_keys": 1000000, "warm": 1000000}`, ""},
-		{`{"warm": -1}`, "cache.warm -1: expected 0 to 100000"}, {`{"warm": 100001}`, "cache.warm 100001: expected 0 to 100000"},
+		{`{"warm": 0}`, ""},
+		{`{"warm": 100000}`, ""},
+		{`{"max_keys": 1000000, "warm": 1000000}`, ""},
+		{`{"warm": -1}`, "cache.warm -1: expected 0 to 100000"},
+		{`{"warm": 100001}`, "cache.warm 100001: expected 0 to 100000"},
 		{`{"max_keys": 10, "warm": 11}`, "cache.warm 11: expected 0 to 10"},
 	} {
 		var app App

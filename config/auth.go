@@ -55,6 +55,11 @@ type Auth struct {
 	// what it needs. Default: true, it is closed.
 	CloseOnRevoke *bool `json:"close_on_revoke,omitempty"`
 
+	// How many failed attempts, with secrets that are malformed or unknown, a
+	// client address may make (an IPv6 client by its /64) before such requests
+	// are answered 429: `20/m`. Default: no limit.
+	FailLimit *FailLimit `json:"fail_limit,omitempty"`
+
 	// The APIs behind this handler. A request that none of them matches, and
 	// no public pattern, never reaches the upstream.
 	APIs []API `json:"apis,omitempty"`

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"math"
 	"net/http"
 	"time"
 
@@ -17,6 +18,8 @@ type Authenticator struct {
 	clientIP func(*http.Request) string
 	// howTo says where a key belongs, for those who sent none.
 	howTo string
+	// failures counts secrets that are none, by source; nil: nobody is limited.
+	failures *FailLimit
 }
 
 const severalCredentials = "the request carries more than one credential; send exactly one"
@@ -31,6 +34,14 @@ func NewAuthenticator(c Credentials, keyPrefix string, l *Lookup) *Authenticator
 // such keys are refused.
 func (a *Authenticator) SeeClients(clientIP func(*http.Request) string) *Authenticator {
 	a.clientIP = clientIP
+	return a
+}
+
+// LimitFailures lets a answer sources that present too many secrets that are
+// none with TooManyFailures instead of UnknownKey. Nothing else changes for
+// them: the key of a neighbour behind the same address is judged as ever.
+func (a *Authenticator) LimitFailures(l *FailLimit) *Authenticator {
+	a.failures = l
 	return a
 }
 
@@ -91,10 +102,28 @@ func (a *Authenticator) judge(d *Decision, r *http.Request, text string, now tim
 	secret, ok := a.parse(text)
 	if !ok {
 		d.Outcome = UnknownKey
-		return
+	} else {
+		digest := secret.Digest()
+		a.judgeDigest(r, d, &digest, now)
 	}
-	digest := secret.Digest()
-	a.judgeDigest(r, d, &digest, now)
+	if d.Outcome == UnknownKey && a.failures != nil {
+		a.countFailure(d, r, now)
+	}
+}
+
+// countFailure refuses a source that has failed too often.
+func (a *Authenticator) countFailure(d *Decision, r *http.Request, now time.Time) {
+	if wait := a.failures.Fail(a.address(r), now); wait > 0 {
+		d.Outcome, d.Wait = TooManyFailures, int32(min(math.Ceil(wait.Seconds()), math.MaxInt32))
+	}
+}
+
+// address is where r comes from, as far as anybody can tell.
+func (a *Authenticator) address(r *http.Request) string {
+	if a.clientIP == nil {
+		return ""
+	}
+	return a.clientIP(r)
 }
 
 // AuthenticateDigest decides on a caller who presented the secret with this
@@ -121,11 +150,7 @@ func (a *Authenticator) judgeDigest(r *http.Request, d *Decision, digest *keys.D
 // judgeSource refuses a key that is limited to other addresses than the one
 // that r comes from.
 func (a *Authenticator) judgeSource(d *Decision, r *http.Request) {
-	address := ""
-	if a.clientIP != nil {
-		address = a.clientIP(r)
-	}
-	d.limitSource(address)
+	d.limitSource(a.address(r))
 }
 
 // limitSource is judgeSource for an address.

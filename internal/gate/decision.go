@@ -27,6 +27,8 @@ type Decision struct {
 	Needs, Has permission.Access
 	// Reason says more about some refusals, in words for people.
 	Reason string
+	// Wait is how many seconds a caller is told to wait, with TooManyFailures.
+	Wait int32
 	// Found says where the key was found, if Asked.
 	Found Found
 	Asked bool
@@ -58,6 +60,8 @@ func (d *Decision) Detail() string {
 		return d.accessDetail()
 	case SourceNotAllowed:
 		return "key " + d.Key.Prefix + " may not be used from " + d.Reason
+	case TooManyFailures:
+		return "the API key is malformed, unknown or deleted, and too many such requests have come from this address; try again later"
 	case NoSuchAPI:
 		return "this path belongs to no API"
 	case StoreUnavailable:
@@ -95,6 +99,17 @@ func (d *Decision) Problem() problem.Problem {
 // the breaker tries again after as long.
 const retrySeconds = 1
 
+// retryAfter is how many seconds a caller is told to wait; 0: nothing is said.
+func (d *Decision) retryAfter() int {
+	switch d.Outcome.Status() {
+	case http.StatusServiceUnavailable:
+		return retrySeconds
+	case http.StatusTooManyRequests:
+		return int(d.Wait)
+	}
+	return 0
+}
+
 // WriteTo answers with the refusal: problem+json and the headers of the
 // contract's section 5.
 func (d *Decision) WriteTo(w http.ResponseWriter, realm string) {
@@ -102,8 +117,8 @@ func (d *Decision) WriteTo(w http.ResponseWriter, realm string) {
 	switch status := d.Outcome.Status(); status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		h.Set("WWW-Authenticate", Challenge(realm, outcomeTable[d.Outcome].challenge))
-	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", strconv.Itoa(retrySeconds))
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		h.Set("Retry-After", strconv.Itoa(d.retryAfter()))
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE") // RFC 9110, section 15.5.6
 	}

@@ -47,9 +47,9 @@ func (d *Decision) WriteGRPC(w http.ResponseWriter, r *http.Request) {
 	if details := d.grpcDetails(code); details != "" {
 		h.Set("Grpc-Status-Details-Bin", details)
 	}
-	if code == codes.Unavailable {
+	if wait := d.retryAfter(); wait > 0 {
 		// What clients with a retry policy wait (gRFC A6), in milliseconds.
-		h.Set("Grpc-Retry-Pushback-Ms", strconv.Itoa(retrySeconds*1000))
+		h.Set("Grpc-Retry-Pushback-Ms", strconv.Itoa(wait*1000))
 	}
 	w.WriteHeader(http.StatusOK)
 }
@@ -93,8 +93,8 @@ func (d *Decision) grpcDetails(code codes.Code) string {
 		info.Metadata = map[string]string{"api": d.API, "endpoint": d.Endpoint, "needs": d.Needs.String(), "has": d.Has.String()}
 	}
 	messages := []proto.Message{info}
-	if code == codes.Unavailable {
-		messages = append(messages, &errdetails.RetryInfo{RetryDelay: &durationpb.Duration{Seconds: retrySeconds}})
+	if wait := d.retryAfter(); wait > 0 {
+		messages = append(messages, &errdetails.RetryInfo{RetryDelay: &durationpb.Duration{Seconds: int64(wait)}})
 	}
 	s := &status.Status{Code: int32(code), Message: d.Detail()} //nolint:gosec // G115: codes are below 17
 	for _, m := range messages {

@@ -64,7 +64,7 @@ func TestEveryRefusalHasItsGRPCStatus(t *testing.T) {
 		if o == Allowed {
 			continue
 		}
-		d := Decision{Outcome: o, Key: key, Reason: "50% of ✓"}
+		d := Decision{Outcome: o, Key: key, Reason: "50% of ✓", Wait: 30}
 		h, s := answered(t, d, "application/grpc")
 		if want[o] != "" && h.Get("Grpc-Status") != want[o] || h.Get("Grpc-Status") == "0" || h.Get("Grpc-Status") == "" {
 			t.Errorf("%s: status %s, want %s", o, h.Get("Grpc-Status"), want[o])
@@ -76,7 +76,7 @@ func TestEveryRefusalHasItsGRPCStatus(t *testing.T) {
 		if h.Get("Cache-Control") != "no-store" || h.Get("Content-Type") != "application/grpc" {
 			t.Errorf("%s: headers %v", o, h)
 		}
-		if waits := h.Get("Grpc-Retry-Pushback-Ms") != ""; waits != (o == StoreUnavailable) {
+		if waits := h.Get("Grpc-Retry-Pushback-Ms") != ""; waits != (o == StoreUnavailable || o == TooManyFailures) {
 			t.Errorf("%s: says when to try again: %t", o, waits)
 		}
 	}

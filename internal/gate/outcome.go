@@ -23,6 +23,7 @@ const (
 	BodyTooLarge
 	MethodNotAllowed
 	SourceNotAllowed
+	TooManyFailures
 
 	// Outcomes is how many there are, for tables indexed by them.
 	Outcomes
@@ -50,6 +51,7 @@ var outcomeTable = [Outcomes]outcomeWords{
 	BodyTooLarge:       {"body_too_large", http.StatusRequestEntityTooLarge, "Body too large", ""},
 	MethodNotAllowed:   {"method_not_allowed", http.StatusMethodNotAllowed, "Method not allowed", ""},
 	SourceNotAllowed:   {"source_not_allowed", http.StatusForbidden, "Source not allowed", ""},
+	TooManyFailures:    {"too_many_failures", http.StatusTooManyRequests, "Too many failures", ""},
 }
 
 // Code returns the stable code of the contract; "allowed" for Allowed.
