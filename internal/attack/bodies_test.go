@@ -59,34 +59,19 @@ func TestNoReadKeyChangesAnything(t *testing.T) {
 func FuzzNoReadKeyChangesAnything(f *testing.F) {
 	s := newSite(f, readable, []upstream{apiUpstream(f), expressUpstream(f)})
 	keys := newReaderAndWriter(s)
-	f.Add(uint64(1), `{"query":"{users}"}`, "application/json", "")
-	f.Add(uint64(2), `{"jsonrpc":"2.0","method":"orders.list"}`, "application/json", "")
-	f.Fuzz(func(t *testing.T, seed uint64, body, contentType, query string) {
+	f.Add(uint64(1))
+	f.Fuzz(func(t *testing.T, seed uint64) {
 		for i := range s.upstreams {
 			for _, l := range []*language{&graphqlLanguage, &rpcLanguage} {
 				b := s.newBodies(t, i, l, keys)
 				g := newGenerator(seed)
-				if !hasControl(contentType + query) {
-					w := g.deliver(l, contentType, body)
-					w.query = query
-					b.send(w)
-				}
-				for range 30 {
+				for range 50 {
 					b.send(g.wrap(l, g.operation()))
 				}
 				b.gateway.close()
 			}
 		}
 	})
-}
-
-func hasControl(s string) bool {
-	for _, c := range []byte(s) {
-		if c <= ' ' || c == 0x7f {
-			return true
-		}
-	}
-	return false
 }
 
 type readerAndWriter struct{ reader, writer e2e.Key }

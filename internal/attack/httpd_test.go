@@ -125,7 +125,13 @@ const cgiScript = `#!/bin/sh
 cat >/dev/null
 path=${REQUEST_URI%%[?]*}
 endpoint=${path#/v2/}
+below=${endpoint#*/}
 endpoint=${endpoint%%/*}
+case $below in
+	status|status/*) what=status ;;
+	purge) what=purge ;;
+	*) what=run ;;
+esac
 case $path in
 	/public|/public/*) served=public ;;
 	/open|/open/*) served=open ;;
@@ -135,9 +141,7 @@ case $path in
 	/rest/search) served=rest/search ;;
 	/rest/purge) served=rest/purge ;;
 	/rest/*) served=rest ;;
-	/v2/*/status|/v2/*/status/*) served=v2/$endpoint/status ;;
-	/v2/*/purge) served=v2/$endpoint/purge ;;
-	/v2/*/*) served=v2/$endpoint/run ;;
+	/v2/*/*) served=v2/$endpoint/$what ;;
 	*) served=site ;;
 esac
 printf 'Content-Type: text/plain\r\nX-Served: %s\r\n' "$served"

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 const (
@@ -59,18 +60,16 @@ func TestUpstreamsThatDoNotDecodeAreNotDeceived(t *testing.T) {
 	}
 }
 
+// FuzzNoUpstreamServesWhatTheKeyMayNot goes on from any seed. It takes no text
+// to mutate: minimizing it, by coverage that is this process's alone, would cost
+// most of the time.
 func FuzzNoUpstreamServesWhatTheKeyMayNot(f *testing.F) {
 	s := newSite(f, guarded, upstreams(f))
 	s.callers = newCallers(s.Gateway)
-	f.Add(uint64(1), "GET", "/open/..%2fsecret/a")
-	f.Fuzz(func(t *testing.T, seed uint64, method, target string) {
+	f.Add(uint64(1))
+	f.Fuzz(func(t *testing.T, seed uint64) {
 		for i := range s.upstreams {
 			a := s.newAssault(t, i)
-			if !strings.ContainsAny(method+target, "\r\n ") && method != "" {
-				for c := range s.callers {
-					a.send(request{method: method, target: target, version: "HTTP/1.1"}, c)
-				}
-			}
 			g := newGenerator(seed)
 			for range 50 {
 				a.send(g.request(s.host(i)), g.IntN(len(s.callers)-1))
@@ -95,6 +94,7 @@ type assault struct {
 func (s *site) newAssault(t *testing.T, i int) *assault {
 	a := &assault{site: s, t: t, index: i, upstream: &s.upstreams[i]}
 	a.gateway.address, a.direct.address = s.address, s.upstreams[i].address
+	a.direct.timeout = time.Second // some servers wait for the rest of what is no HTTP
 	t.Cleanup(a.close)
 	return a
 }

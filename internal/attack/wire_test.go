@@ -2,6 +2,7 @@ package attack
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 // opened when it is needed, and again where the other end has closed it.
 type wire struct {
 	address string
+	timeout time.Duration // 0: exchangeTimeout
 	conn    net.Conn
 	in      *bufio.Reader
 }
@@ -40,7 +42,7 @@ func (w *wire) attempt(method, request string) (*http.Response, []byte, error) {
 	if err := w.open(); err != nil {
 		return nil, nil, err
 	}
-	if err := w.conn.SetDeadline(time.Now().Add(exchangeTimeout)); err != nil {
+	if err := w.conn.SetDeadline(time.Now().Add(cmp.Or(w.timeout, exchangeTimeout))); err != nil {
 		return nil, nil, err
 	}
 	// A server that refuses early does not read to the end; its answer is there
