@@ -27,7 +27,7 @@ var counted = pgtest.Options{Settings: []string{"shared_preload_libraries=pg_sta
 
 // statements counts what the server was asked.
 type statements struct {
-	t    *testing.T
+	t    testing.TB
 	conn *pgx.Conn
 }
 

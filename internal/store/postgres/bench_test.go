@@ -210,4 +210,5 @@ func report(b *testing.B, lags []time.Duration, of string) {
 	slices.Sort(lags)
 	b.ReportMetric(float64(lags[len(lags)/2].Microseconds()), "p50-µs"+of)
 	b.ReportMetric(float64(lags[len(lags)*99/100].Microseconds()), "p99-µs"+of)
+	b.ReportMetric(float64(lags[len(lags)-1].Microseconds()), "max-µs"+of)
 }
