@@ -90,7 +90,8 @@ type KeyFilter struct {
 	API    string
 	// UnusedSince selects keys not used on the day of this time, nor later.
 	UnusedSince time.Time
-	Limit       int // 0: the API's default
+	Sort        string // name, owner, created_at, last_used_at or expires_at, - before it for the other way round
+	Limit       int    // 0: the API's default
 	Cursor      string
 }
 
@@ -101,6 +102,7 @@ func (f KeyFilter) query() url.Values {
 	setFilled(q, "q", f.Text)
 	setFilled(q, "api", f.API)
 	setFilled(q, "unused_since", timeText(f.UnusedSince))
+	setFilled(q, "sort", f.Sort)
 	setFilled(q, "cursor", f.Cursor)
 	if f.Limit != 0 {
 		q.Set("limit", strconv.Itoa(f.Limit))

@@ -39,7 +39,7 @@ func (a *api) listKeys(c *call) (any, error) {
 	found, next, err := a.Store.List(c.ctx, keys.Query{
 		Owner: orNull(c.query["owner"]), Status: keys.Status(c.query["status"]), Now: c.now,
 		Text: c.query["q"], API: c.query["api"], Limit: c.query.limit(), Cursor: c.query["cursor"],
-		UnusedSince: c.query.time("unused_since", time.Time{}),
+		UnusedSince: c.query.time("unused_since", time.Time{}), Sort: keys.Sort(c.query["sort"]),
 	})
 	if err != nil {
 		return nil, c.cursorFault(err)

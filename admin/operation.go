@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/caddy-keywarden/keywarden/internal/keys"
 	"github.com/caddy-keywarden/keywarden/internal/permission"
 )
 
@@ -152,7 +153,16 @@ func keyFilters() []parameter {
 		{"q", "Only keys with this text in name, prefix, id or owner, whatever the letter case.", textSchema(200)},
 		{"api", "Only keys with any access to this API.", textSchema(63)},
 		{"unused_since", "Only keys that were not used on the day (of UTC) of this time, nor later; one that was never used counts as used when it was created. They are listed longest unused first.", timeSchema()},
+		{"sort", "The order: - before a word turns it round. Names whatever their letter case; those that never expire last; the last use to the day (of UTC), where there was none the creation. Left out: newest first, and of unused keys the longest unused first. A cursor goes on in the same order only.", sortSchema()},
 	}, paging()...)
+}
+
+func sortSchema() *huma.Schema {
+	schema := &huma.Schema{Type: huma.TypeString}
+	for _, sort := range keys.Sorts() {
+		schema.Enum = append(schema.Enum, string(sort))
+	}
+	return schema
 }
 
 func auditFilters() []parameter {
@@ -166,7 +176,7 @@ func paging() []parameter {
 	least, most := 1.0, float64(maxLimit)
 	return []parameter{
 		{"limit", "How many entries a page has.", &huma.Schema{Type: huma.TypeInteger, Minimum: &least, Maximum: &most, Default: defaultLimit}},
-		{"cursor", "The next_cursor of the page before.", textSchema(1000)},
+		{"cursor", "The next_cursor of the page before.", textSchema(1500)},
 	}
 }
 

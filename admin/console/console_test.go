@@ -119,6 +119,38 @@ func TestWhereRequestsWent(t *testing.T) {
 	}
 }
 
+func TestHeadsOfColumnsTurnTheOrderRound(t *testing.T) {
+	head := func(current, label string) column {
+		for _, c := range columnsOf(current) {
+			if c.Label == label {
+				return c
+			}
+		}
+		return column{}
+	}
+	for _, x := range []struct{ current, label, sort, aria string }{
+		{"", "Created", "created_at", "descending"},
+		{"created_at", "Created", "newest", "ascending"},
+		{"name", "Created", "newest", ""},
+		{"", "Name", "name", ""},
+		{"name", "Name", "-name", "ascending"},
+		{"-name", "Name", "name", "descending"},
+		{"name", "Last used", "-last_used_at", ""},
+		{"-last_used_at", "Last used", "last_used_at", "descending"},
+		{"name", "State", "", ""},
+		{"nosuch", "Name", "name", ""},
+	} {
+		if got := head(x.current, x.label); got.Sort != x.sort || got.Aria != x.aria {
+			t.Errorf("by %q, %s: %+v", x.current, x.label, got)
+		}
+	}
+	for _, c := range plainColumns() {
+		if c.Sort != "" || c.Aria != "" {
+			t.Errorf("one key can be sorted: %+v", c)
+		}
+	}
+}
+
 func TestCompressionIsForWhoAsksForIt(t *testing.T) {
 	for header, want := range map[string]bool{
 		"": false, "gzip": true, "GZIP": true, "br, gzip;q=0.5": true, "gzip;q=0": false, "gzip; q=0.0": false, "x-gzip": false, "identity": false, "gzip;x": true,

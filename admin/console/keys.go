@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddy-keywarden/keywarden/admin"
@@ -20,17 +21,38 @@ type keyList struct {
 }
 
 // filters are what of the list is looked at; the address bar holds them.
-type filters struct{ Q, Status, Owner, API, Unused string }
+type filters struct{ Q, Status, Owner, API, Unused, Sort string }
 
 // Any reports whether anything is filtered.
-func (f filters) Any() bool { return f != filters{} }
+func (f filters) Any() bool { return f != filters{Sort: f.Sort} }
+
+// Order says the order in words.
+func (f filters) Order() string {
+	for _, s := range sortings {
+		if s.Word == f.Sort && (f.Sort != "" || f.Unused == "") {
+			return strings.ToLower(s.Label)
+		}
+	}
+	return "longest unused first"
+}
+
+// Columns are the list's, for the template.
+func (l *keyList) Columns() []column {
+	if l.Filters.Sort == "" && l.Filters.Unused != "" {
+		return columnsOf("last_used_at")
+	}
+	return columnsOf(l.Filters.Sort)
+}
+
+// Sortings is the menu of orders, for the template.
+func (l *keyList) Sortings() []sorting { return sortings }
 
 func (f filters) values() url.Values {
-	return url.Values{"q": {f.Q}, "status": {f.Status}, "owner": {f.Owner}, "api": {f.API}, "unused": {f.Unused}}
+	return url.Values{"q": {f.Q}, "status": {f.Status}, "owner": {f.Owner}, "api": {f.API}, "unused": {f.Unused}, "sort": {f.Sort}}
 }
 
 func filtersOf(values url.Values) filters {
-	return filters{Q: values.Get("q"), Status: values.Get("status"), Owner: values.Get("owner"), API: values.Get("api"), Unused: values.Get("unused")}
+	return filters{Q: values.Get("q"), Status: values.Get("status"), Owner: values.Get("owner"), API: values.Get("api"), Unused: values.Get("unused"), Sort: values.Get("sort")}
 }
 
 // unusedSince returns since when the keys that are asked for were not used;
@@ -102,7 +124,7 @@ func (v *visit) listKeys() error {
 func (v *visit) keys(asked url.Values) (*keyList, error) {
 	f := filtersOf(asked)
 	found, _, err := v.client.List(v.r.Context(), admin.KeyFilter{
-		Text: f.Q, Status: f.Status, Owner: f.Owner, API: f.API, UnusedSince: f.unusedSince(v.now), Cursor: asked.Get("cursor"),
+		Text: f.Q, Status: f.Status, Owner: f.Owner, API: f.API, UnusedSince: f.unusedSince(v.now), Sort: f.Sort, Cursor: asked.Get("cursor"),
 	})
 	if err != nil {
 		return nil, err

@@ -79,6 +79,9 @@ type keyPage struct {
 // Periods is the choice of times, for the template.
 func (keyPage) Periods() []period { return periods }
 
+// Columns are those of the list.
+func (keyPage) Columns() []column { return plainColumns() }
+
 // Total is how many requests the period had, in words.
 func (p keyPage) Total() string { return number(p.Usage.Requests, "request") }
 

@@ -3,6 +3,7 @@ package consoletest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -111,11 +112,14 @@ next:
 	}
 }
 
-// asked returns how many requests the window has made.
-func (b *tab) asked() int {
+// asked returns how many requests the page has made. The browser asks for its
+// icon, which it has, whenever the address changes.
+func (b *tab) asked() int { return len(b.askedFor()) }
+
+func (b *tab) askedFor() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.requests)
+	return slices.DeleteFunc(slices.Clone(b.requests), func(url string) bool { return strings.Contains(url, "/assets/icon.svg") })
 }
 
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {

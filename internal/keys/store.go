@@ -89,6 +89,7 @@ type Query struct {
 	// it, nor later; one that never was counts as used when it was created. They
 	// are listed in the order of that day, longest unused first. Zero: any.
 	UnusedSince time.Time
+	Sort        Sort   // "": newest first, or of unused keys the longest unused first
 	Limit       int    // 1 to 200
 	Cursor      string // of the page before; "" the first page
 }

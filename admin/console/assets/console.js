@@ -93,6 +93,13 @@
     "[data-copy-secret]": (button) => copySecret(button.closest(".secret")),
     "[data-copy]": copyText,
     "[data-saved]": () => { forget(); find("h1").focus(); },
+    // The head of a column is a short way to the menu of orders.
+    "[data-sort]": (button) => {
+      const menu = find("#sort");
+      menu.value = button.dataset.sort === "newest" ? "" : button.dataset.sort;
+      opener = button.id;
+      menu.dispatchEvent(new Event("change", { bubbles: true }));
+    },
     "[data-add-endpoint]": (button) => {
       const rows = find(".rows", button.parentElement);
       rows.append(find("template", button.parentElement).content.cloneNode(true));

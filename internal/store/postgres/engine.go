@@ -18,7 +18,7 @@ const clock = `CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)`
 func (p *pools) engine() sqlstore.Engine {
 	return sqlstore.Engine{
 		Read: p.adminDB, Write: p.adminDB, Feed: p.feedDB, Lookup: p.find, Begin: p.begin, Note: p.note, Now: clock,
-		Numbers: numbers, Renumber: renumber, Insert: insert, Use: recordUse, Among: among, Unhurry: unhurry, Wake: wake,
+		Numbers: numbers, Renumber: renumber, Insert: insert, Use: recordUse, Among: among, Unhurry: unhurry, Wake: wake, Orders: orders,
 		Using: func(string) string { return "" }, Contains: contains, Owned: owned, Few: few, Arm: arm, PassLocked: "FOR NO KEY UPDATE SKIP LOCKED", Text: text,
 	}
 }
@@ -155,6 +155,12 @@ func few(column string) string { return column + " + 0" }
 
 // arm is limited by itself, or all of it would be read before the first.
 func arm(text, most string) string { return "(" + text + " ORDER BY 1 DESC LIMIT " + most + ")" }
+
+// orders are the expressions that are indexed, to the letter.
+var orders = map[string]string{
+	"keys_owner": "left(k.owner, 200)", "keys_by_name": "substr(k.search, 1, 100)",
+	"keys_by_expiry": "coalesce(k.expires_at, 9223372036854775807)", "keys_unused": "k.used_day",
+}
 
 func owned(column, parameter string) string {
 	return "left(" + column + ", 200) = left(" + parameter + ", 200) AND " + column + " = " + parameter

@@ -70,7 +70,7 @@ func openWith(ctx context.Context, path string, migrations fs.FS, o keys.Options
 		Lookup: func(ctx context.Context, digest []byte) sqlstore.Row { return find.QueryRowContext(ctx, digest) },
 		Note:   pools.note, Now: clock,
 		Numbers: numbers, Insert: insert, Use: use,
-		Among: among, Using: using, Contains: contains, Owned: owned,
+		Among: among, Using: using, Contains: contains, Owned: owned, Orders: orders,
 		Few:  func(column string) string { return column }, // it is told which index to use
 		Arm:  func(text, _ string) string { return text },  // it merges them in order
 		Text: func(text string) any { return text },
@@ -139,6 +139,9 @@ func (p *pools) close() error {
 func using(index string) string { return "INDEXED BY " + index }
 
 func contains(column, parameter string) string { return "instr(" + column + ", " + parameter + ") > 0" }
+
+// orders are columns, two of them made for this.
+var orders = map[string]string{"keys_owner": "k.owner", "keys_by_name": "k.by_name", "keys_by_expiry": "k.by_expiry", "keys_unused": "k.used_day"}
 
 func owned(column, parameter string) string { return column + " = " + parameter }
 

@@ -14,6 +14,7 @@ import (
 const (
 	keyList    = 'k'
 	unusedList = 'u'
+	sortedList = 's'
 	auditList  = 'a'
 )
 

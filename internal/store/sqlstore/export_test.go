@@ -37,3 +37,12 @@ type Insert = func(ctx context.Context, tx *sql.Tx, rows Rows) (int64, error)
 func (s *Store) ReplaceInsert(replace func(Insert) Insert) {
 	s.engine.Insert = replace(s.engine.Insert)
 }
+
+// SortedSQL shows tests the query of a page in another order.
+func (s *Store) SortedSQL(ctx context.Context, q keys.Query, first bool) (string, []any, error) {
+	var after *place
+	if !first {
+		after = &place{value: "7", n: 7}
+	}
+	return s.sortedSQL(ctx, q, after, 50)
+}

@@ -12,6 +12,9 @@ import (
 // database knows, the keys come from that index in order; else they are
 // searched for.
 func (s *Store) List(ctx context.Context, q keys.Query) (page []*keys.Key, next string, err error) {
+	if q.Sort != "" {
+		return s.listSorted(ctx, q)
+	}
 	if !q.UnusedSince.IsZero() {
 		return s.listUnused(ctx, q)
 	}

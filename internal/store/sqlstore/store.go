@@ -60,6 +60,8 @@ type Engine struct {
 	// Owned is a condition: the column, an owner, is the text that stands at
 	// the parameter. It is what keys_owner indexes.
 	Owned func(column, parameter string) string
+	// Orders are, by index, the values that it has keys k in the order of.
+	Orders map[string]string
 	// Among is a condition: column holds one of the texts, or numbers, of a
 	// list, which is the argument that stands at the parameter.
 	Among func(column, parameter string, list any) (condition string, argument any)

@@ -45,6 +45,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		{"Touch", touchTests},
 		{"Usage", usageTests},
 		{"Unused", unusedTests},
+		{"Sorted", sortedTests},
 		{"Feed", feedTests},
 		{"Counts", countTests},
 		{"Nodes", nodeTests},
