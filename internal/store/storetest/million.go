@@ -68,7 +68,7 @@ func (m *Million) key(i int) (keys.New, error) {
 	}
 	k := keys.New{Digest: secret.Digest(), Key: keys.Key{
 		ID: keys.NewID(), Name: fmt.Sprintf("service-%07d", i), Prefix: secret.Prefix(), Owner: "big",
-		Enabled: i%5000 != 7, CreatedAt: m.Now, UpdatedAt: m.Now, CreatedBy: "key_admin", Metadata: map[string]string{"team": "platform"},
+		Enabled: i%5000 != 7, CreatedAt: m.Now.AddDate(0, 0, -i*7919%400), UpdatedAt: m.Now, CreatedBy: "key_admin", Metadata: map[string]string{"team": "platform"},
 	}}
 	if i%2 == 1 {
 		k.Key.Owner = fmt.Sprintf("team-%d", i%1000)
@@ -143,6 +143,13 @@ func (m *Million) queries() map[string]keys.Query {
 		"text of two, expired":    {Text: "77", Status: keys.Expired},
 		"api, expired":            {API: "rest", Status: keys.Expired},
 		"api of one, expired":     {API: "rare", Status: keys.Expired},
+		"unused":                  {UnusedSince: m.Now.AddDate(0, 0, 2)},
+		"unused for long":         {UnusedSince: m.Now.AddDate(0, 0, -300)},
+		"unused, none":            {UnusedSince: m.Now.AddDate(0, 0, -1000)},
+		"unused, owner of 1000":   {UnusedSince: m.Now.AddDate(0, 0, 2), Owner: &team},
+		"unused, disabled":        {UnusedSince: m.Now.AddDate(0, 0, 2), Status: keys.Disabled},
+		"unused, active":          {UnusedSince: m.Now.AddDate(0, 0, 2), Status: keys.Active},
+		"unused, text of one":     {UnusedSince: m.Now.AddDate(0, 0, 2), Text: "SERVICE-0000001"},
 		"everything":              {Owner: &big, API: "graphql", Status: keys.Active, Text: "service"},
 		"everything of none":      {Owner: &team, API: "undeclared", Status: keys.Expired, Text: "service"},
 	}
