@@ -53,7 +53,6 @@ func (c *counted) used(n int, what, outcome string, ago time.Duration) {
 
 const (
 	everything = `{"mode": "all"}`
-	anHour     = time.Hour
 	aDay       = 24 * time.Hour
 )
 
@@ -64,8 +63,8 @@ func TestUsageIsThereAtOnceOnTheNodeThatCounted(t *testing.T) {
 		t.Errorf("before any use: %s", empty.text)
 	}
 	c.used(3, "rest/users read", "allowed", 0)
-	c.used(2, "rest/users read", "allowed", 2*anHour)
-	c.used(1, "graphql write", "insufficient_access", anHour)
+	c.used(2, "rest/users read", "allowed", 2*time.Hour)
+	c.used(1, "graphql write", "insufficient_access", time.Hour)
 	c.used(50, "rest read", "allowed", 3*aDay)
 	got := c.do("GET", "/v1/keys/"+c.id+"/usage", "").want(200)
 	delete(got.tree, "series")
@@ -163,13 +162,13 @@ func TestReadingUsageNeedsAdminRead(t *testing.T) {
 
 func TestImpactIsWhatTheChangeWouldHaveRefused(t *testing.T) {
 	c := newCounted(t, everything)
-	c.used(5, "rest/users read", "allowed", anHour)
+	c.used(5, "rest/users read", "allowed", time.Hour)
 	c.used(4, "rest/users write", "allowed", 2*aDay)
 	c.used(3, "rest read", "allowed", 3*aDay)
 	c.used(2, "serverless/abc123 write", "allowed", 29*aDay)
-	c.used(9, "graphql write", "allowed", 40*aDay)              // too long ago
-	c.used(7, "graphql write", "insufficient_access", anHour)   // refused already
-	c.used(6, "serverless/x read", "would_unknown_key", anHour) // and reported
+	c.used(9, "graphql write", "allowed", 40*aDay)                 // too long ago
+	c.used(7, "graphql write", "insufficient_access", time.Hour)   // refused already
+	c.used(6, "serverless/x read", "would_unknown_key", time.Hour) // and reported
 	for _, x := range []struct {
 		body     string
 		refused  float64
@@ -216,7 +215,7 @@ func TestImpactForetellsWhatTheGatewayDecides(t *testing.T) {
 		"serverless/a read": {"POST", "/v2/a/status/1"}, "serverless/b write": {"POST", "/v2/b/run"},
 	}
 	for what := range requests {
-		c.used(1, what, "allowed", anHour)
+		c.used(1, what, "allowed", time.Hour)
 	}
 	for _, permissions := range []string{
 		`{"mode": "read_only"}`, `{"mode": "restricted"}`, `{"mode": "restricted", "apis": {"rest": {"access": "read"}}}`,
@@ -379,10 +378,10 @@ func TestTheClientAsksForUsage(t *testing.T) {
 
 func TestASuggestionIsAPatchThatTheAPITakes(t *testing.T) {
 	c := newCounted(t, everything)
-	c.used(2, "rest/users read", "allowed", anHour)
+	c.used(2, "rest/users read", "allowed", time.Hour)
 	c.used(1, "rest/users write", "allowed", 40*aDay)
 	c.used(1, "graphql write", "allowed", 2*aDay)
-	c.used(1, "gone read", "allowed", anHour)
+	c.used(1, "gone read", "allowed", time.Hour)
 	got := c.do("GET", "/v1/keys/"+c.id+"/suggestion", "").want(200)
 	want := map[string]any{
 		"mode": "restricted", "apis": map[string]any{
