@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/caddy-keywarden/keywarden/config"
 )
 
 // readConfig returns a configuration file as Caddy's JSON, read by the named
@@ -42,4 +44,25 @@ func readConfig(file, adapter string) ([]byte, error) {
 func isCaddyfile(file string) bool {
 	name := strings.ToLower(filepath.Base(file))
 	return filepath.Ext(name) != ".json" && (strings.HasPrefix(name, "caddyfile") || strings.HasSuffix(name, ".caddyfile"))
+}
+
+// KeyPrefix returns the prefix of secrets that a configuration says, read with
+// the named adapter ("": by the file's name). It opens nothing.
+func KeyPrefix(file, adapter string) (string, error) {
+	text, err := readConfig(file, adapter)
+	if err != nil {
+		return "", fmt.Errorf("reading the configuration: %w", err)
+	}
+	var root struct {
+		Apps struct {
+			Keys config.App `json:"api_keys"`
+		} `json:"apps"`
+	}
+	if err := json.Unmarshal(text, &root); err != nil {
+		return "", fmt.Errorf("reading the configuration: %w", err)
+	}
+	if err := root.Apps.Keys.Validate(); err != nil {
+		return "", fmt.Errorf("reading the configuration: %w", err)
+	}
+	return root.Apps.Keys.Settings("").KeyPrefix, nil
 }

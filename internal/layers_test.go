@@ -33,7 +33,8 @@ var mayImport = map[string][]string{
 	"config":                   {"internal/permission", "internal/route", "internal/keys"},
 	"admin":                    {"internal/keys", "internal/permission", "internal/gate", "internal/problem"},
 	"admin/console":            {"admin"},
-	"internal/cli":             {"admin"},
+	"internal/leak":            {"internal/keys"},
+	"internal/cli":             {"admin", "internal/leak"},
 	"caddymodule":              nil, // fits everything together: all but cli
 	"cmd/keywarden":            {"caddymodule", "internal/cli", "internal/pace", "internal/store"},
 	"internal/e2e":             {},

@@ -19,7 +19,7 @@ func main() {
 		caddy.CustomBinaryName = "keywarden"
 	}
 	pace.Keep()
-	cli.Register(cli.Options{OpenGateway: openGateway, CopyStore: copyStore, Examine: examine})
+	cli.Register(cli.Options{OpenGateway: openGateway, CopyStore: copyStore, Examine: examine, KeyPrefix: caddymodule.KeyPrefix})
 	caddycmd.Main()
 }
 

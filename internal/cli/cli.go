@@ -32,6 +32,8 @@ type Options struct {
 	OpenGateway func(ctx context.Context, configFile, adapter string) (Gateway, error)
 	// Examine looks at a configuration file and at what it leads to.
 	Examine func(ctx context.Context, configFile, adapter string) ([]Finding, error)
+	// KeyPrefix reads the prefix of secrets from a configuration file.
+	KeyPrefix func(configFile, adapter string) (string, error)
 	// CopyStore copies one store into another; each is named by one text.
 	CopyStore func(ctx context.Context, from, to string, report CopyReport) error
 	Getenv    func(string) string    // nil: os.Getenv
@@ -81,6 +83,7 @@ func (p *program) commands() []command {
 		{"keys", "", "Creates, lists, edits and deletes API keys", keysLong, p.keys},
 		{"store", "", "Copies keys from one store into another", storeLong, p.store},
 		{"doctor", "[--config FILE]", "Looks for what is wrong with a gateway, and says what to do", doctorLong, p.doctor},
+		{"leak-rules", "[--prefix PREFIX | --config FILE] [--format gitleaks|trufflehog|github]", "Prints rules by which scanners find secrets", leakRulesLong, p.leakRules},
 		{"login", "[URL]", "Saves an admin key for the keys commands", loginLong, p.login},
 		{"logout", "", "Forgets the saved admin key", logoutLong, p.logout},
 	}

@@ -20,7 +20,9 @@ const (
 
 	randomLen   = 32
 	checksumLen = 6
-	displayLen  = 8 // random characters that a displayed prefix shows
+	// SecretRun is how many base62 characters follow the prefix and its _.
+	SecretRun  = randomLen + checksumLen
+	displayLen = 8 // random characters that a displayed prefix shows
 
 	maxPrefixLen = 20
 	// MaxSecretLen bounds what is accepted as a secret, imported ones
