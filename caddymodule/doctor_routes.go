@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-keywarden/keywarden/config"
 )
 
 // examinedServer is what an examination looks at in a server.
@@ -24,15 +26,18 @@ type examinedServer struct {
 
 type examinedRoute struct {
 	Match  []map[string]json.RawMessage `json:"match"`
-	Handle []struct {
-		Handler string          `json:"handler"`
-		Routes  []examinedRoute `json:"routes"`
-	} `json:"handle"`
+	Handle []examinedHandler            `json:"handle"`
+}
+
+type examinedHandler struct {
+	Handler string          `json:"handler"`
+	Enforce string          `json:"enforce"` // of api_key_auth
+	Routes  []examinedRoute `json:"routes"`
 }
 
 // walk calls visit with each handler, in the order in which requests meet
 // them, and with whether a path stands before it.
-func walk(routes []examinedRoute, narrowed bool, visit func(handler string, narrowed bool)) {
+func walk(routes []examinedRoute, narrowed bool, visit func(h *examinedHandler, narrowed bool)) {
 	for _, r := range routes {
 		inner := narrowed
 		for _, m := range r.Match {
@@ -40,8 +45,9 @@ func walk(routes []examinedRoute, narrowed bool, visit func(handler string, narr
 				inner = inner || strings.HasPrefix(name, "path")
 			}
 		}
-		for _, h := range r.Handle {
-			visit(h.Handler, inner)
+		for i := range r.Handle {
+			h := &r.Handle[i]
+			visit(h, inner)
 			walk(h.Routes, inner, visit)
 		}
 	}
@@ -65,11 +71,14 @@ func (e *examination) routes(text []byte) {
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
 		s := servers[name]
 		auth, open, admin := false, false, false
-		walk(s.Routes, false, func(handler string, narrowed bool) {
-			switch handler {
+		walk(s.Routes, false, func(h *examinedHandler, narrowed bool) {
+			switch h.Handler {
 			case "api_key_auth":
 				auth = true
 				guarded++
+				if h.Enforce == config.EnforceOff {
+					e.note("routes", s.where()+": enforce off: every request is let through, with or without a key", "remove enforce off when nobody comes without a key any more")
+				}
 				if narrowed {
 					e.note("routes", fmt.Sprintf("%s: api_key_auth stands behind a path matcher: other paths are not judged at all", s.where()),
 						"leave the matcher out, unless that is what you mean; public paths belong into api_key_auth as public")

@@ -133,6 +133,11 @@ func TestReportModeRefusesNobodyAndTellsWhatAKeyNeeds(t *testing.T) {
 	if !strings.Contains(g.Output(), "EVERY request is let through") || !strings.Contains(g.Output(), "would refuse: insufficient_access") {
 		t.Error("the log does not say so")
 	}
+	findings, status := g.doctor()
+	says(t, findings, "note", "routes", "enforce off")
+	if status != 0 {
+		t.Errorf("the doctor ends with %d: %+v", status, findings)
+	}
 	g.WriteConfig(caddyfile)
 	if out, err := g.Reload(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
