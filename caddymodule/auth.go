@@ -131,6 +131,7 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	// First of all: whatever comes of the request, nothing behind this line
 	// may take the client's word for who called.
 	scrub(r)
+	unescape(r)
 	guardTrailers(r)
 	h.keeper.partWith(w, r)
 

@@ -4,6 +4,10 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-keywarden/keywarden/internal/route"
 )
 
 // forbidden are headers that no client may send on: those that tell the
@@ -28,6 +32,18 @@ func scrub(r *http.Request) {
 			cleanConnection(r.Header)
 			break
 		}
+	}
+}
+
+// unescape makes the path that is judged the path that is sent, also by
+// php_fastcgi, which sends Caddy's copy of the original URL.
+func unescape(r *http.Request) {
+	if r.URL.RawPath == "" || !route.Unescape(r.URL) {
+		return
+	}
+	r.RequestURI = r.URL.RequestURI()
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		route.Unescape(original.URL)
 	}
 }
 

@@ -241,3 +241,20 @@ func TestHeaderValuesCanNotBreakTheRequest(t *testing.T) {
 		}
 	})
 }
+
+func TestThePathThatIsJudgedIsThePathThatIsSent(t *testing.T) {
+	s := newSite(t, "", standard)
+	_, secret := s.key()
+	for sent, want := range map[string]string{
+		"/rest/%75sers":       "/rest/users",
+		"/rest/us%65rs?a=%62": "/rest/users?a=%62", // a query is not compared with anything
+		"/rest/a%20b%7Ec":     "/rest/a%20b~c",
+		"/rest/caf%C3%A9":     "/rest/caf%C3%A9",
+		"/heal%74hz":          "/healthz",
+	} {
+		s.want(200, "GET", sent, bearer(secret))
+		if got := s.upstream.last(t, s.upstream.count()).RequestURI; got != want {
+			t.Errorf("%s reached the upstream as %s, want %s", sent, got, want)
+		}
+	}
+}

@@ -40,10 +40,7 @@ func AmbiguousURL(u *url.URL) string {
 	return escapedFault(u.RawPath)
 }
 
-// escapedFault judges what decoding hides: whether a separator was encoded, or
-// a character that never needs it (RFC 3986, section 2.3). Some routers (that of
-// Express) compare paths without decoding them: to them, /pu%62lic/x is no
-// path of /public/*, and gets to another handler.
+// escapedFault judges what decoding hides: whether a separator was encoded.
 func escapedFault(raw string) string {
 	for {
 		i := strings.IndexByte(raw, '%')
@@ -54,13 +51,11 @@ func escapedFault(raw string) string {
 		if len(raw) < 2 || !isHex(raw[0]) || !isHex(raw[1]) {
 			return "the path has an invalid percent escape"
 		}
-		switch c := unhex(raw[0])<<4 | unhex(raw[1]); {
-		case c == '/':
+		switch unhex(raw[0])<<4 | unhex(raw[1]) {
+		case '/':
 			return "the path has an encoded slash"
-		case c == '\\':
+		case '\\':
 			return "the path has an encoded backslash"
-		case isUnreserved(c):
-			return "the path has an encoded character that needs no encoding"
 		}
 		raw = raw[2:]
 	}
@@ -190,12 +185,6 @@ func startsEscape(s string) bool {
 		return true
 	}
 	return len(s) >= 6 && (s[1] == 'u' || s[1] == 'U') && isHex(s[2]) && isHex(s[3]) && isHex(s[4]) && isHex(s[5])
-}
-
-// isUnreserved reports whether c means the same encoded or not (RFC 3986,
-// section 2.3).
-func isUnreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
 }
 
 func isHex(c byte) bool {
