@@ -70,8 +70,12 @@ func TestRulesFindEverySecretAndOnlyIt(t *testing.T) {
 
 func TestFaultyRulesAreRefused(t *testing.T) {
 	for _, c := range [][3]string{
-		{"kw", "", "expected one of gitleaks, trufflehog, github"}, {"kw", "GitLeaks", "expected one of"},
-		{"", "gitleaks", "prefix"}, {"a'''b", "gitleaks", "prefix"}, {"A", "github", "prefix"}, {"kw_", "github", "prefix"},
+		{"kw", "", "expected one of gitleaks, trufflehog, github"},
+		{"kw", "GitLeaks", "expected one of"},
+		{"", "gitleaks", "prefix"},
+		{"a'''b", "gitleaks", "prefix"},
+		{"A", "github", "prefix"},
+		{"kw_", "github", "prefix"},
 	} {
 		if text, err := Rules(c[0], c[1]); err == nil || !strings.Contains(err.Error(), c[2]) || text != "" {
 			t.Errorf("%q, %q: %q, %v", c[0], c[1], text, err)

@@ -85,7 +85,8 @@ func findRecent(s *suite) {
 		return got
 	}
 	s.equal("recent keys of an empty store", recent(5), map[keys.Digest]*keys.Identity{})
-	a, b, c, d := s.created("a", owner("o"), expires(start.Add(time.Hour))), s.created("b"), s.created("c", disabled), s.created("d")
+	limited := func(k *keys.Key) { k.Sources = sources("10.0.0.0/8", "::/0") }
+	a, b, c, d := s.created("a", owner("o"), expires(start.Add(time.Hour)), limited), s.created("b"), s.created("c", disabled), s.created("d")
 	s.must(s.Touch(s.Context(), map[keys.ID]time.Time{a.Key.ID: start.Add(time.Minute), c.Key.ID: start.Add(time.Second)}))
 	for limit, want := range [][]keys.New{{}, {a}, {a, c}, {a, c, d}, {a, c, d, b}, {a, c, d, b}} {
 		all := map[keys.Digest]*keys.Identity{}
@@ -96,6 +97,7 @@ func findRecent(s *suite) {
 		}
 		s.equal("recent keys", recent(limit), all)
 	}
+	s.equal("where the newest may be used from", recent(1)[a.Digest].Sources, a.Key.Sources)
 	s.equal("recent keys of a limit below 0", recent(-1), map[keys.Digest]*keys.Identity{})
 	// While a grace lasts, a key has two secrets.
 	second := s.rotated(a.Key.ID, start, start.Add(time.Hour))
