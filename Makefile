@@ -2,9 +2,7 @@
 
 GO         ?= go
 FUZZTIME   ?= 60s
-# The console's tests in a browser are `make browser`: on a machine that is busy
-# with other tests, pages come later than they wait for.
-PKGS       ?= $(shell $(GO) list -tags nobadger,nomysql,nopgx ./... | grep -v /internal/consoletest)
+PKGS       ?= ./...
 # What `make race` runs: everything. CI leaves out the packages that link all
 # of Caddy, whose second, instrumented build takes longer than their tests.
 RACE_PKGS  ?= $(PKGS)
@@ -43,7 +41,7 @@ test: build programs ## run all tests; a skipped test is a failed one
 race: build programs ## run the tests under the race detector (needs a C compiler)
 	@KEYWARDEN_BUILT=1 CGO_ENABLED=1 $(GO) test -race -tags nobadger,nomysql,nopgx -timeout 30m $(RACE_PKGS)
 
-browser: build programs ## run the console's tests in Chromium
+browser: build programs ## run the console's tests in Chromium alone, which leave pictures
 	@KEYWARDEN_BUILT=1 $(GO) run $(FLAGS) ./scripts/gotest $(FLAGS) -p 1 -timeout 20m ./internal/consoletest
 
 lint: ## run the linters and check the formatting
@@ -68,7 +66,7 @@ fuzz: programs ## run every fuzz target for FUZZTIME (60s) each
 		done; \
 	done
 
-check: lint test browser race ## everything that must pass before a change is sent
+check: lint test race ## everything that must pass before a change is sent
 
 deps: programs ## fetch the modules that building, testing and linting need, Postgres and Chromium
 	$(GO) mod download

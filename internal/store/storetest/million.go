@@ -151,6 +151,15 @@ func (m *Million) queries() map[string]keys.Query {
 		"unused, active":          {UnusedSince: m.Now.AddDate(0, 0, 2), Status: keys.Active},
 		"unused, text of one":     {UnusedSince: m.Now.AddDate(0, 0, 2), Text: "SERVICE-0000001"},
 		"everything":              {Owner: &big, API: "graphql", Status: keys.Active, Text: "service"},
+		"by name":                 {Sort: keys.SortName},
+		"by owner, Z first":       {Sort: "-" + keys.SortOwner},
+		"by expiry":               {Sort: keys.SortExpiry},
+		"by last use, last first": {Sort: "-" + keys.SortLastUse},
+		"oldest first":            {Sort: keys.SortCreation},
+		"by name, active":         {Sort: keys.SortName, Status: keys.Active},
+		"by name, owner of 1000":  {Sort: keys.SortName, Owner: &team},
+		"by name, text of one":    {Sort: keys.SortName, Text: "SERVICE-0000001"},
+		"by name, api of one":     {Sort: keys.SortName, API: "rare"},
 		"everything of none":      {Owner: &team, API: "undeclared", Status: keys.Expired, Text: "service"},
 	}
 }
