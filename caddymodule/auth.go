@@ -169,7 +169,8 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if e == nil || h.CloseOnRevoke != nil && !*h.CloseOnRevoke {
 		return next.ServeHTTP(w, r)
 	}
-	request := e.open.enter(who, w, r, &d, now)
+	from, _ := vars[caddyhttp.ClientIPVarKey].(string)
+	request := e.open.enter(who, w, r, &d, from, now)
 	defer e.open.leave(request)
 	return next.ServeHTTP(w, r)
 }

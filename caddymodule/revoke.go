@@ -75,13 +75,14 @@ func newOpenRequests(find func(context.Context, *keys.Digest, time.Time) (*keys.
 
 func (o *openRequests) shard(d *keys.Digest) *openShard { return &o.shards[d[len(d)-1]%64] }
 
-// enter begins to watch a request that was allowed at now.
-func (o *openRequests) enter(who *caller, w http.ResponseWriter, r *http.Request, d *gate.Decision, now time.Time) *openRequest {
+// enter begins to watch a request that was allowed at now, of a client with the
+// given address.
+func (o *openRequests) enter(who *caller, w http.ResponseWriter, r *http.Request, d *gate.Decision, from string, now time.Time) *openRequest {
 	request := &who.request
 	if request.w != nil { // an earlier handler watches it, maybe for another key
 		request = new(openRequest)
 	}
-	request.w, request.key, request.claim, request.began = w, d.Key, d.Claim(), now
+	request.w, request.key, request.claim, request.began = w, d.Key, d.Claim(from), now
 	request.upgrade = len(r.Header["Upgrade"]) > 0
 	s := o.shard(&d.Key.Digest)
 	request.shard = s

@@ -66,7 +66,7 @@ func (w *watched) begin(key *keys.Identity, ago time.Duration, upgrade string) (
 		r.Header.Set("Upgrade", upgrade)
 	}
 	d := gate.Decision{Outcome: gate.Allowed, Key: key, API: "rest", Needs: permission.Read}
-	return w.enter(new(caller), answer, r, &d, time.Now().Add(-ago)), answer
+	return w.enter(new(caller), answer, r, &d, "203.0.113.7", time.Now().Add(-ago)), answer
 }
 
 // round judges what is due.
@@ -168,13 +168,31 @@ func TestAnExpiredKeyNeedsNoStore(t *testing.T) {
 	}
 }
 
+func TestARequestFromOutsideOfTheKeysNetworksIsCutOff(t *testing.T) {
+	for network, want := range map[string]int64{"203.0.113.0/24": 0, "198.51.100.0/24": 1} {
+		w := newWatched()
+		request, answer := w.begin(w.set(1, true, nil), 0, "websocket") // from 203.0.113.7
+		sources, faults := keys.ParseSources([]string{network})
+		if len(faults) > 0 {
+			t.Fatal(faults)
+		}
+		w.keys[request.key.Digest].Sources = sources
+		w.doubt([]keys.Digest{request.key.Digest})
+		w.round()
+		if got := answer.n.Load(); got != want {
+			t.Errorf("limited to %s it was cut off %d times, want %d", network, got, want)
+		}
+		w.leave(request)
+	}
+}
+
 func TestASecondHandlerWatchesTheSameRequest(t *testing.T) {
 	w := newWatched()
 	first, second := w.set(1, true, nil), w.set(2, true, nil)
 	who, answer := new(caller), new(cuts)
 	r := &http.Request{Header: http.Header{"Upgrade": {"websocket"}}}
-	one := w.enter(who, answer, r, &gate.Decision{Key: first, API: "rest", Needs: permission.Read}, time.Now())
-	two := w.enter(who, answer, r, &gate.Decision{Key: second, API: "rest", Needs: permission.Read}, time.Now())
+	one := w.enter(who, answer, r, &gate.Decision{Key: first, API: "rest", Needs: permission.Read}, "", time.Now())
+	two := w.enter(who, answer, r, &gate.Decision{Key: second, API: "rest", Needs: permission.Read}, "", time.Now())
 	if one == two {
 		t.Fatal("they are one")
 	}
@@ -196,7 +214,7 @@ func TestCuttingOffOneStreamOfHTTP2LeavesTheOthers(t *testing.T) {
 			key = second
 		}
 		d := gate.Decision{Key: key, API: "rest", Needs: permission.Read}
-		request := w.enter(new(caller), answer, r, &d, time.Now().Add(-2*ordinaryAge))
+		request := w.enter(new(caller), answer, r, &d, "", time.Now().Add(-2*ordinaryAge))
 		defer w.leave(request)
 		if http.NewResponseController(answer).Flush() == nil {
 			<-r.Context().Done()

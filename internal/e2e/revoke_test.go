@@ -140,6 +140,9 @@ var endings = []struct {
 	{"made a reader", func(g *Gateway, key Key) {
 		g.Patch(key.ID, map[string]any{"permissions": map[string]any{"mode": "read_only"}})
 	}, true},
+	{"limited to other networks", func(g *Gateway, key Key) {
+		g.Patch(key.ID, map[string]any{"allowed_cidrs": []string{"203.0.113.0/24", "::1"}})
+	}, false},
 	{"left without access", func(g *Gateway, key Key) {
 		g.Patch(key.ID, map[string]any{"permissions": Restricted(map[string]any{"graphql": map[string]any{"access": "write"}})})
 	}, false},
@@ -162,10 +165,10 @@ func TestStreamsEndWithTheAccessOfTheirKeyOnEveryNode(t *testing.T) {
 					key := a.Create(nil)
 					sockets := []*stream{openSocket(t, a, key.Secret), openSocket(t, b, key.Secret)}
 					events := []*stream{openEvents(t, a, key.Secret), openEvents(t, b, key.Secret)}
-					a.Patch(key.ID, map[string]any{"name": "renamed"}) // a change that takes nothing away
+					a.Patch(key.ID, map[string]any{"name": "renamed", "allowed_cidrs": []string{"127.0.0.0/8"}}) // a change that takes nothing away
 					for _, s := range sockets {
 						if err := s.alive(); err != nil {
-							t.Errorf("a new name closed a WebSocket: %v", err)
+							t.Errorf("a new name, and a network that the client is in, closed a WebSocket: %v", err)
 						}
 					}
 					ending.end(a, key)

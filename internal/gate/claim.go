@@ -14,20 +14,27 @@ import (
 type Claim struct {
 	API, Endpoint string
 	Needs         permission.Access
+	// From is the client's address, for keys that are limited to some; "" for
+	// a client without one.
+	From string
 	// further are all the targets, where the path could be taken for several
 	// (see route.Match.Also); nil for ordinary paths.
 	further []route.Target
 }
 
-// Claim returns what d, which was allowed, rests on.
-func (d *Decision) Claim() Claim {
-	return Claim{API: d.API, Endpoint: d.Endpoint, Needs: d.Needs, further: d.further}
+// Claim returns what d, which was allowed for a client with that address,
+// rests on. Whoever has no address is held like one outside of all networks.
+func (d *Decision) Claim(from string) Claim {
+	return Claim{API: d.API, Endpoint: d.Endpoint, Needs: d.Needs, From: from, further: d.further}
 }
 
 // HeldBy reports whether the request would be allowed now for the key as it
 // is; nil is one that is gone.
 func (c *Claim) HeldBy(key *keys.Identity, now time.Time) bool {
 	if d := JudgeKey(key, now); !d.Allowed() || key.Permissions.For(c.API, c.Endpoint) < c.Needs {
+		return false
+	}
+	if !key.Sources.Contain(c.From) {
 		return false
 	}
 	return !slices.ContainsFunc(c.further, func(t route.Target) bool {

@@ -16,6 +16,13 @@ func TestAClaimIsHeldAsLongAsTheKeyMayDoWhatTheRequestNeeds(t *testing.T) {
 	one := permission.Set{Mode: permission.Restricted, APIs: []permission.Grant{{API: "rest", Access: permission.Read}}}
 	read := Claim{API: "rest", Endpoint: "users", Needs: permission.Read}
 	both := Claim{API: "rest", Needs: permission.Read, further: []route.Target{{API: &route.API{Name: "rest"}}, {API: &route.API{Name: "other"}}}}
+	within, problems := keys.ParseSources([]string{"203.0.113.0/24"})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	from := func(address string) Claim {
+		return Claim{API: "rest", Endpoint: "users", Needs: permission.Read, From: address}
+	}
 	for _, c := range []struct {
 		name  string
 		claim Claim
@@ -32,6 +39,10 @@ func TestAClaimIsHeldAsLongAsTheKeyMayDoWhatTheRequestNeeds(t *testing.T) {
 		{"expires now", read, &keys.Identity{Enabled: true, Permissions: reads, ExpiresAt: milli}, false},
 		{"expires later", read, &keys.Identity{Enabled: true, Permissions: reads, ExpiresAt: milli + 1}, true},
 		{"its grace ends now", read, &keys.Identity{Enabled: true, Permissions: reads, EndsAt: milli}, false},
+		{"from its networks", from("203.0.113.7"), &keys.Identity{Enabled: true, Permissions: reads, Sources: within}, true},
+		{"from its networks, mapped to IPv6", from("::ffff:203.0.113.7"), &keys.Identity{Enabled: true, Permissions: reads, Sources: within}, true},
+		{"from elsewhere", from("203.0.114.7"), &keys.Identity{Enabled: true, Permissions: reads, Sources: within}, false},
+		{"from nowhere", read, &keys.Identity{Enabled: true, Permissions: reads, Sources: within}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := c.claim.HeldBy(c.key, now); got != c.want {
