@@ -44,5 +44,12 @@ func (s *Store) SortedSQL(ctx context.Context, q keys.Query, first bool) (string
 	if !first {
 		after = &place{value: "7", n: 7}
 	}
-	return s.sortedSQL(ctx, q, after, 50)
+	a, err := s.amongFew(ctx, q)
+	if err != nil {
+		return "", nil, err
+	}
+	return s.sortedSQL(q, a, after, nil, 50)
 }
+
+// WalkAtMost bounds how many keys of an order a page looks at.
+func (s *Store) WalkAtMost(n int) { s.walked = n }

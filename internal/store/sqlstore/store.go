@@ -89,6 +89,7 @@ type Store struct {
 	options    keys.Options
 	maxChanges int64
 	sets       *sets
+	walked     int // at most of an order's keys, for a page
 }
 
 // New returns a store over a database whose tables are there, or will be when
@@ -97,7 +98,7 @@ func New(e Engine, o keys.Options) *Store {
 	if e.Feed == nil {
 		e.Feed = e.Read
 	}
-	s := &Store{engine: e, options: o, maxChanges: int64(o.MaxChanges), sets: newSets()}
+	s := &Store{engine: e, options: o, maxChanges: int64(o.MaxChanges), sets: newSets(), walked: mostWalked}
 	if s.maxChanges <= 0 {
 		s.maxChanges = defaultMaxChanges
 	}
