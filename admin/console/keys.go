@@ -123,7 +123,7 @@ func (v *visit) listKeys() error {
 
 func (v *visit) keys(asked url.Values) (*keyList, error) {
 	f := filtersOf(asked)
-	found, _, err := v.client.List(v.r.Context(), admin.KeyFilter{
+	found, err := v.search(admin.KeyFilter{
 		Text: f.Q, Status: f.Status, Owner: f.Owner, API: f.API, UnusedSince: f.unusedSince(v.now), Sort: f.Sort, Cursor: asked.Get("cursor"),
 	})
 	if err != nil {
@@ -139,6 +139,22 @@ func (v *visit) keys(asked url.Values) (*keyList, error) {
 		list.More = link("./", more)
 	}
 	return list, nil
+}
+
+// mostPages is how many pages without a key are passed over before a person is
+// asked whether to go on: one takes some milliseconds.
+const mostPages = 10
+
+// search returns the first page that has a key. Among very many keys, pages of
+// what hardly any key matches may end early, and empty.
+func (v *visit) search(f admin.KeyFilter) (admin.KeyList, error) {
+	for pages := 1; ; pages++ {
+		found, _, err := v.client.List(v.r.Context(), f)
+		if err != nil || len(found.Data) > 0 || found.NextCursor == nil || pages == mostPages {
+			return found, err
+		}
+		f.Cursor = *found.NextCursor
+	}
 }
 
 // onKeyPage reports whether the visitor looks at one key.

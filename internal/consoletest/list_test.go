@@ -86,6 +86,30 @@ func TestSearchAndFiltersStandInTheAddress(t *testing.T) {
 	b.state("error")
 }
 
+// Each of these keys has all pieces of the text, and none has the text: a page
+// of the API ends before the one that has, which is older.
+func TestSearchGoesOnWhereAPageEndsEarly(t *testing.T) {
+	g := start(t)
+	g.Create(map[string]any{"name": "needle: a ab b"})
+	var imported []map[string]any
+	for i := range 7000 {
+		imported = append(imported, map[string]any{
+			"name": "ab ba ab", "permissions": map[string]any{"mode": "all"}, "secret": fmt.Sprintf("legacy-secret-%06d", i),
+		})
+	}
+	if answer := g.Admin("POST", "/v1/keys/import", map[string]any{"keys": imported}); answer.Status != 201 {
+		t.Fatalf("importing answered %d", answer.Status)
+	}
+	answer := g.Admin("GET", "/v1/keys?q=a+ab+b", nil)
+	if found, ok := answer.Field("data").([]any); !ok || len(found) != 0 || answer.Text("next_cursor") == "" {
+		t.Fatalf("the first page of the API is %s, want an empty one that says where to go on", answer)
+	}
+	b := as(t, g.AdminURL, g.AdminKey)
+	b.visit("/?q=a+ab+b")
+	b.rows(1)
+	b.sees("needle: a ab b")
+}
+
 func TestListIsSorted(t *testing.T) {
 	g := start(t)
 	g.Create(map[string]any{"name": "Bravo", "owner": "team-1", "expires_at": in(48 * time.Hour)})
