@@ -304,3 +304,46 @@ func TestFieldsThatCaddyDoesNotHaveAreLeftAlone(t *testing.T) {
 		t.Errorf("the operator is told %v", logs.All())
 	}
 }
+
+// countingCore counts how often fields are encoded for it.
+type countingCore struct {
+	zapcore.Core
+	encoded *int
+}
+
+func (c countingCore) With(fields []zapcore.Field) zapcore.Core {
+	*c.encoded++
+	return countingCore{c.Core.With(fields), c.encoded}
+}
+
+func TestARequestIsEncodedOnlyForAnEntryThatIsWritten(t *testing.T) {
+	core, entries := observer.New(zapcore.InfoLevel)
+	encoded := 0
+	logger := zap.New(newRedactor().wrap(countingCore{core, &encoded}))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://api.example/rest/a", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Api-Key", "kw_secretsecretsecret")
+	with := logger.With(zap.String("upstream", "a:1"), zap.Duration("duration", time.Second), zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: r}))
+	with.Debug("not written")
+	if encoded != 0 {
+		t.Errorf("encoded %d times for nobody", encoded)
+	}
+	r.Header.Set("X-Later", "too late") // what is logged is the request as it was
+	with.Info("written")
+	with.Info("once more")
+	if encoded != 1 || entries.Len() != 2 {
+		t.Errorf("encoded %d times for %d entries, want once for 2", encoded, entries.Len())
+	}
+	request, _ := entries.All()[0].ContextMap()["request"].(map[string]any)
+	text := fmt.Sprint(request)
+	if !strings.Contains(text, "REDACTED") || strings.Contains(text, "secretsecret") || strings.Contains(text, "too late") {
+		t.Errorf("logged %s", text)
+	}
+
+	logger.With(zap.Strings("words", []string{"these", "may", "change"}))
+	if encoded != 2 {
+		t.Error("a field that may change is not encoded at once")
+	}
+}
