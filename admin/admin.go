@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
 	"sync/atomic"
 	"time"
 
@@ -55,6 +57,11 @@ type Options struct {
 	Used func(*keys.Identity, time.Time)
 	// Usage counts how keys are used; nil: nobody does.
 	Usage Usage
+	// NoLeakReports leaves POST /v1/leaks out.
+	NoLeakReports bool
+	// GitHub judges who sent an alert of GitHub's secret scanning; nil: there
+	// is no POST /v1/leaks/github.
+	GitHub func(body []byte, keyID, signature string) error
 	// Sessions open the API like the admin keys that they were opened with;
 	// nil: there are none.
 	Sessions *Sessions
@@ -108,8 +115,11 @@ type api struct {
 	Options
 	routes   []route
 	schemas  *validator
-	document []byte      // /v1/openapi.json
-	unready  atomic.Bool // what the last GET /readyz found
+	document []byte // /v1/openapi.json
+	// reports and forged count who reports leaks, and whose alerts are not GitHub's.
+	reports, forged *gate.FailLimit
+	secrets         *regexp.Regexp // of our own form, in a text
+	unready         atomic.Bool    // what the last GET /readyz found
 }
 
 // New returns the admin API: /v1, /docs, /healthz and /readyz.
@@ -118,7 +128,11 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &api{Options: o}
+	a := &api{
+		Options: o,
+		reports: gate.NewFailLimit(reportsAMinute, time.Minute), forged: gate.NewFailLimit(reportsAMinute, time.Minute),
+		secrets: regexp.MustCompile(fmt.Sprintf("%s_[0-9A-Za-z]{%d}", regexp.QuoteMeta(o.KeyPrefix), keys.SecretRun)),
+	}
 	operations := a.operations()
 	if err := a.describe(operations); err != nil {
 		return nil, err

@@ -63,6 +63,11 @@ func (a *api) serve(o *operation, w http.ResponseWriter, r *http.Request, path c
 		}
 		c.actor = actor
 	}
+	if o.turn != nil {
+		if err := o.turn(c); err != nil {
+			return nil, err
+		}
+	}
 	c.query = a.readQuery(r.URL.RawQuery, o.query, c.faults)
 	if o.body != nil {
 		body, err := o.readBody(w, r)
@@ -188,6 +193,11 @@ func (o *operation) readBody(w http.ResponseWriter, r *http.Request) (any, error
 		return map[string]any{}, nil
 	case !isJSON(r.Header):
 		return nil, errNotJSON
+	}
+	if o.vouched != nil {
+		if err := o.vouched(r, text); err != nil {
+			return nil, err
+		}
 	}
 	value, err := readJSON(text)
 	if err != nil {

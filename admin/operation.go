@@ -35,6 +35,11 @@ type operation struct {
 	ifMatch bool         // If-Match is looked at
 	prefers bool         // Prefer: wait is looked at
 	errors  []*refusal   // besides those that every call has
+	// turn, if set, says whether the caller may ask now, before anything of
+	// the request is read.
+	turn func(*call) error
+	// vouched, if set, says whether the body comes from whom it must.
+	vouched func(r *http.Request, body []byte) error
 
 	serve func(*call) (any, error)
 }
@@ -53,7 +58,7 @@ func (o *operation) maxTime() time.Duration {
 
 // operations are the rows of the contract's section 6.
 func (a *api) operations() []*operation {
-	return slices.Concat(a.keyOperations(), a.usageOperations(), a.otherOperations(), a.healthOperations())
+	return slices.Concat(a.keyOperations(), a.usageOperations(), a.otherOperations(), a.leakOperations(), a.healthOperations())
 }
 
 func (a *api) keyOperations() []*operation {

@@ -172,8 +172,8 @@ type EndpointRequest struct {
 type AuditEntry struct {
 	ID     string          `json:"id"`
 	At     time.Time       `json:"at"`
-	Actor  string          `json:"actor" example:"config" doc:"Id of the admin key that made the change, config, bootstrap, or cli@HOST."`
-	Action string          `json:"action" enum:"create,update,enable,disable,rotate,delete,import,bootstrap,put_endpoint,delete_endpoint"`
+	Actor  string          `json:"actor" example:"config" doc:"Id of the admin key that made the change, config, bootstrap, leak-report, or cli@HOST."`
+	Action string          `json:"action" enum:"create,update,enable,disable,rotate,delete,import,bootstrap,leak,put_endpoint,delete_endpoint"`
 	Key    *string         `json:"key" doc:"Id of the key that was changed; null where the change is not of a key."`
 	IP     *string         `json:"ip" example:"203.0.113.7" doc:"Address of the client; null where there was none."`
 	Before json.RawMessage `json:"before" doc:"What was changed, as it was before; null for a creation."`
@@ -184,6 +184,35 @@ type AuditEntry struct {
 type AuditList struct {
 	Data       []AuditEntry `json:"data" nullable:"false"`
 	NextCursor *string      `json:"next_cursor" doc:"Give it as cursor to get the next page; null on the last."`
+}
+
+// LeakReport says that a secret was found where it should not be.
+type LeakReport struct {
+	Secret string `json:"secret" maxLength:"512" pattern:"^[!-~]+$" patternDescription:"1 to 512 printable ASCII characters without spaces" doc:"The secret that was found."`
+	Source string `json:"source,omitempty" maxLength:"100" pattern:"^[^\\x00-\\x1f\\x7f-\\x9f]*$" patternDescription:"no control characters" example:"github" doc:"Who found it, or what."`
+	URL    string `json:"url,omitempty" maxLength:"2000" pattern:"^[^\\x00-\\x1f\\x7f-\\x9f]*$" patternDescription:"no control characters" example:"https://github.com/acme/app/blob/main/.env" doc:"Where it lies."`
+}
+
+// LeakAnswer is the answer to every LeakReport.
+type LeakAnswer struct {
+	Status string `json:"status" enum:"accepted"`
+}
+
+// GitHubAlert is one secret in an alert of GitHub's secret scanning, in
+// GitHub's form. Members that it may get one day are passed over.
+type GitHubAlert struct {
+	Token  string `json:"token" doc:"What was found."`
+	Type   string `json:"type" doc:"GitHub's name of the pattern."`
+	URL    string `json:"url,omitempty" nullable:"true" doc:"Where it lies."`
+	Source string `json:"source,omitempty" nullable:"true" doc:"What it lies in, such as content or commit."`
+}
+
+// GitHubVerdict says of a secret in an alert whether it is one, in GitHub's
+// form. It names the secret by its hash.
+type GitHubVerdict struct {
+	TokenHash string `json:"token_hash" doc:"SHA-256 of the token, in base64."`
+	TokenType string `json:"token_type" doc:"As in the alert."`
+	Label     string `json:"label" enum:"true_positive,false_positive" doc:"Whether the token belongs to a key."`
 }
 
 // Whoami is the admin key in use: a Key, or the configured admin key, which

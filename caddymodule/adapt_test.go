@@ -204,8 +204,13 @@ func TestTheGlobalOptionMayStandOnce(t *testing.T) {
 	}
 }
 
-func TestTheAdminHandlerHasNoOptions(t *testing.T) {
-	for _, line := range []string{"api_key_admin * here", "api_key_admin {\nread_only\n}"} {
+func TestMistakesInTheAdminHandlerAreRefused(t *testing.T) {
+	for _, line := range []string{
+		"api_key_admin * here", "api_key_admin {\nread_only\n}",
+		"api_key_admin {\nleaks on\n}", "api_key_admin {\nleaks off now\n}", "api_key_admin {\nleaks off\nleaks off\n}",
+		"api_key_admin {\nleaks {\ngithub_keys\n}\n}", "api_key_admin {\nleaks {\ngithub_keys a b\n}\n}",
+		"api_key_admin {\nleaks off {\ngithub_keys a\n}\n}", "api_key_admin {\nleaks {\ngitlab_keys a\n}\n}",
+	} {
 		if _, err := adapt(":80 {\n" + line + "\n}"); err == nil || !strings.Contains(err.Error(), "Caddyfile:") {
 			t.Errorf("%s: %v", line, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -20,11 +21,14 @@ import (
 	"github.com/caddy-keywarden/keywarden/config"
 	"github.com/caddy-keywarden/keywarden/internal/gate"
 	"github.com/caddy-keywarden/keywarden/internal/keys"
+	"github.com/caddy-keywarden/keywarden/internal/leak"
 )
 
 // Admin is the handler api_key_admin: the console, the admin API under /v1,
 // its documentation and its health. It answers every request itself.
 type Admin struct {
+	config.Admin
+
 	app     *App
 	log     *zap.Logger
 	slog    *slog.Logger
@@ -40,6 +44,9 @@ func (*Admin) CaddyModule() caddy.ModuleInfo {
 // Provision finds the app, which makes the handler at its start.
 func (a *Admin) Provision(ctx caddy.Context) error {
 	a.log, a.slog = ctx.Logger(), ctx.Slogger()
+	if err := a.Validate(); err != nil {
+		return err
+	}
 	app, err := ctx.App(appName)
 	if err != nil {
 		return fmt.Errorf("loading the %s app: %w", appName, err)
@@ -64,6 +71,14 @@ func adminCredentials() gate.Credentials {
 // open makes the admin API; the app calls it at its start.
 func (a *Admin) open(e *engine, catalog *gate.Catalog) error {
 	settings := a.app.settings
+	leaks := config.Leaks{}
+	if a.Leaks != nil {
+		leaks = *a.Leaks
+	}
+	alerts, err := gitHubAlerts(leaks.GitHubKeys)
+	if err != nil {
+		return err
+	}
 	api, err := admin.New(admin.Options{
 		Store:         e.store,
 		Authenticator: gate.NewAuthenticator(adminCredentials(), settings.KeyPrefix, e.lookup).SeeClients(clientIP),
@@ -78,6 +93,8 @@ func (a *Admin) open(e *engine, catalog *gate.Catalog) error {
 		Usage:         e.usage,
 		Version:       version(),
 		Sessions:      e.sessions,
+		NoLeakReports: leaks.Off,
+		GitHub:        alerts,
 	})
 	if err != nil {
 		return err
@@ -90,6 +107,27 @@ func (a *Admin) open(e *engine, catalog *gate.Catalog) error {
 	}
 	a.handler.Store(&handler)
 	return nil
+}
+
+// gitHubAlerts returns what verifies GitHub's alerts by the keys in a file; nil
+// for none.
+func gitHubAlerts(file string) (func(body []byte, id, signature string) error, error) {
+	if file == "" {
+		return nil, nil
+	}
+	file, err := caddy.NewReplacer().ReplaceOrErr(file, true, true)
+	if err != nil {
+		return nil, fmt.Errorf("leaks: github_keys: %w", err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("leaks: github_keys: %w", err)
+	}
+	known, err := leak.ParseGitHub(text)
+	if err != nil {
+		return nil, fmt.Errorf("leaks: github_keys %s: %w; expected what https://api.github.com/meta/public_keys/secret_scanning answers", file, err)
+	}
+	return known.Verify, nil
 }
 
 // address is where browsers reach this handler: a prefix that handle_path

@@ -22,14 +22,32 @@ func parseAdmin(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 
 // UnmarshalCaddyfile reads the directive. Syntax:
 //
-//	api_key_admin [<matcher>]
+//	api_key_admin [<matcher>] {
+//		leaks off
+//		leaks {
+//			github_keys <file>
+//		}
+//	}
 func (a *Admin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	if d.NextArg() {
-		return d.Errf("api_key_admin: found %q after it; expected nothing", d.Val())
+	return newBlock("api_key_admin").once("leaks", a.readLeaks).read(d)
+}
+
+func (a *Admin) readLeaks(d *caddyfile.Dispenser) error {
+	leaks := new(config.Leaks)
+	a.Leaks = leaks
+	if args := d.RemainingArgs(); len(args) > 0 {
+		if len(args) > 1 || args[0] != "off" {
+			return d.Errf("leaks: found %q; expected off, or a block", strings.Join(args, " "))
+		}
+		leaks.Off = true
 	}
-	for d.NextBlock(0) {
-		return d.Errf("api_key_admin: found option %q; it has none", d.Val())
+	err := newBlock("leaks").once("github_keys", text(&leaks.GitHubKeys, "a file")).read(d)
+	if err != nil {
+		return err
+	}
+	if err := a.Validate(); err != nil {
+		return d.WrapErr(err)
 	}
 	return nil
 }

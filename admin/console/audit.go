@@ -101,7 +101,7 @@ func (v *visit) nameOf(actor string, names map[string]string) string {
 func actionWords(action string) string {
 	words := map[string]string{
 		"create": "created", "update": "changed", "enable": "enabled", "disable": "disabled", "rotate": "rotated",
-		"delete": "deleted", "import": "imported", "bootstrap": "created at the first start",
+		"delete": "deleted", "import": "imported", "leak": "reported as leaked", "bootstrap": "created at the first start",
 		"put_endpoint": "registered", "delete_endpoint": "removed",
 	}
 	if word := words[action]; word != "" {

@@ -94,12 +94,18 @@ type Query struct {
 	Cursor      string // of the page before; "" the first page
 }
 
+// FoundAt is where a leaked secret was found, as whoever found it says.
+type FoundAt struct {
+	Source string // who looked: "github"
+	URL    string // what it lies at
+}
+
 // AuditEntry is one change that somebody made.
 type AuditEntry struct {
 	ID     string
 	At     time.Time
 	Actor  ID
-	Action string // create, update, enable, disable, rotate, delete, import, bootstrap, put_endpoint, delete_endpoint
+	Action string // create, update, enable, disable, rotate, delete, import, bootstrap, leak, put_endpoint, delete_endpoint
 	Key    ID     // "" where the change is not of a key
 	IP     string
 	Before json.RawMessage // the key (or endpoint) before; null for none
@@ -158,6 +164,13 @@ type Store interface {
 	// graceEnds (not after by.At: it is gone at once); an older one in its
 	// grace is gone at once. It sets Prefix, UpdatedAt, Version, and clears Legacy.
 	Rotate(ctx context.Context, by By, id ID, g Guard, d Digest, prefix string, graceEnds time.Time) (*Key, error)
+	// Leaked ends what the leaked secret with this digest opens, and says whether
+	// anything was left to end: an earlier secret in its grace ends at once,
+	// and the key goes on with its current one; for a current secret the key
+	// is disabled, be it the last admin key. ErrNoSuchKey: the secret belongs
+	// to none, or is past its grace. The audit's action is leak; its After has
+	// the member leak besides the key's: the secret's prefix, and found.
+	Leaked(ctx context.Context, by By, d Digest, found FoundAt) (*Key, bool, error)
 	// Delete removes the key and its secrets. The audit keeps its entries.
 	Delete(ctx context.Context, by By, id ID, g Guard) error
 

@@ -1,5 +1,6 @@
 // Package leak writes rules by which scanners find secrets that lie where they
-// should not. It finds nothing itself.
+// should not, and knows by whom GitHub signs what it has found. It finds nothing
+// itself.
 package leak
 
 import (

@@ -36,6 +36,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		{"Update", updateTests},
 		{"Rotate", rotateTests},
 		{"Delete", deleteTests},
+		{"Leaked", leakTests},
 		{"LastAdmin", lastAdminTests},
 		{"List", listTests},
 		{"Search", searchTests},
