@@ -63,7 +63,10 @@ func (v *visit) putEndpoint() error {
 	f := v.endpointForm()
 	if v.form.Has("as") {
 		body := admin.EndpointRequest{Title: f.Title}
-		v.fragment(http.StatusOK, "as-texts", change{Curl: v.curl("PUT", endpointPath(f), "", body)})
+		v.fragment(http.StatusOK, "as-texts", change{
+			Curl:    v.curl("PUT", endpointPath(f), "", body),
+			Command: shell("keywarden apis ", []string{"register", f.API + "/" + f.ID, "--title=" + f.Title}),
+		})
 		return nil
 	}
 	if f.ID == "" {
@@ -90,7 +93,7 @@ func (v *visit) putEndpoint() error {
 
 func (v *visit) askForget() error {
 	f := v.endpointForm()
-	f.As = change{Curl: v.curl("DELETE", endpointPath(f), "", nil)}
+	f.As = change{Curl: v.curl("DELETE", endpointPath(f), "", nil), Command: shell("keywarden apis ", []string{"forget", f.API + "/" + f.ID})}
 	return v.dialog(http.StatusOK, "forget-dialog", f)
 }
 

@@ -41,12 +41,14 @@ func (v *visit) curl(method, path, etag string, body any) string {
 	return strings.Join(lines, " \\\n  ")
 }
 
-// command returns a keywarden command for a shell.
-func command(words ...string) string {
+// command returns a command of keywarden keys for a shell.
+func command(words ...string) string { return shell("keywarden keys ", words) }
+
+func shell(program string, words []string) string {
 	for i, word := range words {
 		words[i] = quote(word)
 	}
-	return "keywarden keys " + strings.Join(words, " ")
+	return program + strings.Join(words, " ")
 }
 
 // quote makes a text one word of a POSIX shell.

@@ -81,6 +81,7 @@ func newProgram(o Options, exit func(*cobra.Command, *statusError) error) *progr
 func (p *program) commands() []command {
 	return []command{
 		{"keys", "", "Creates, lists, edits and deletes API keys", keysLong, p.keys},
+		{"apis", "", "Lists the declared APIs, and registers their endpoints", apisLong, p.apis},
 		{"store", "", "Copies keys from one store into another", storeLong, p.store},
 		{"doctor", "[--config FILE]", "Looks for what is wrong with a gateway, and says what to do", doctorLong, p.doctor},
 		{"leak-rules", "[--prefix PREFIX | --config FILE] [--format gitleaks|trufflehog|github]", "Prints rules by which scanners find secrets", leakRulesLong, p.leakRules},
