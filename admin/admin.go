@@ -57,6 +57,9 @@ type Options struct {
 	Used func(*keys.Identity, time.Time)
 	// Usage counts how keys are used; nil: nobody does.
 	Usage Usage
+	// Changed hears of each key that a call has changed, when the call is
+	// answered; nil: nobody. It must not wait.
+	Changed func(Change)
 	// NoLeakReports leaves POST /v1/leaks out.
 	NoLeakReports bool
 	// GitHub judges who sent an alert of GitHub's secret scanning; nil: there

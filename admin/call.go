@@ -37,13 +37,16 @@ type call struct {
 	body    any         // what was sent; it has the schema's shape where faults says nothing else
 	faults  *faults     // of query and body so far
 	header  http.Header // of the answer
+	changes []Change    // that it made
 	others  *declared   // what other nodes declare, once that was asked for
 }
 
 // endpoint returns the handler of an operation.
 func (a *api) endpoint(o *operation) func(http.ResponseWriter, *http.Request, captured) {
 	return func(w http.ResponseWriter, r *http.Request, path captured) {
-		answer, err := a.serve(o, w, r, path)
+		c := &call{request: r, now: a.now(), path: path, faults: &faults{}, header: w.Header()}
+		defer a.tell(c)
+		answer, err := a.serve(o, c, w)
 		if err != nil {
 			a.writeError(w, r, err)
 			return
@@ -54,8 +57,8 @@ func (a *api) endpoint(o *operation) func(http.ResponseWriter, *http.Request, ca
 
 // serve does what every operation needs, in the order in which refusals are
 // due: who calls, whether they may, what they ask for.
-func (a *api) serve(o *operation, w http.ResponseWriter, r *http.Request, path captured) (any, error) {
-	c := &call{request: r, now: a.now(), path: path, faults: &faults{}, header: w.Header()}
+func (a *api) serve(o *operation, c *call, w http.ResponseWriter) (any, error) {
+	r := c.request
 	if o.access != permission.None {
 		actor, err := a.authenticate(r, c.now, o.access)
 		if err != nil {

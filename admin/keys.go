@@ -23,6 +23,7 @@ func (a *api) createKey(c *call) (any, error) {
 	if err := a.Store.Create(c.ctx, a.by(c), "create", []keys.New{{Key: key, Digest: secret.Digest()}}); err != nil {
 		return nil, err
 	}
+	c.changed("create", c.actor.ID, &key)
 	c.header.Set("Location", "/v1/keys/"+string(key.ID))
 	c.header.Set("ETag", etag(key.Version))
 	return KeyWithSecret{Key: showKey(&key, c.now), Secret: secret.Reveal()}, nil
@@ -100,6 +101,9 @@ func (a *api) patchKey(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if key.UpdatedAt.Equal(c.now) { // else the edit changed nothing
+		c.changed("update", c.actor.ID, key)
+	}
 	return c.show(key), nil
 }
 
@@ -165,7 +169,19 @@ func (a *api) deleteKey(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, a.Store.Delete(c.ctx, a.by(c), c.id(), guard)
+	var key *keys.Key
+	if a.Changed != nil { // who wants to hear of it wants to know what it was
+		if key, err = a.Store.Get(c.ctx, c.id(), c.now); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.Store.Delete(c.ctx, a.by(c), c.id(), guard); err != nil {
+		return nil, err
+	}
+	if key != nil {
+		c.changed("delete", c.actor.ID, key)
+	}
+	return nil, nil //nolint:nilnil // 204 has no body
 }
 
 // rotateKey is POST /v1/keys/{id}/rotate.
@@ -187,6 +203,7 @@ func (a *api) rotateKey(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.changed("rotate", c.actor.ID, key)
 	return KeyWithSecret{Key: c.show(key), Secret: secret.Reveal()}, nil
 }
 

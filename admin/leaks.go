@@ -200,6 +200,7 @@ func (a *api) leaked(c *call, given string, found keys.FoundAt) (bool, error) {
 		return false, err
 	}
 	if ended {
+		c.changed("leak", leakReporter, key)
 		a.Logger.WarnContext(c.ctx, "a leaked key was reported, and what it opens has ended",
 			"key", string(key.ID), "enabled", key.Enabled, "source", found.Source, "url", found.URL)
 	}

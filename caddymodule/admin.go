@@ -94,6 +94,7 @@ func (a *Admin) open(e *engine, catalog *gate.Catalog) error {
 		Version:       version(),
 		Sessions:      e.sessions,
 		NoLeakReports: leaks.Off,
+		Changed:       a.app.events.changed,
 		GitHub:        alerts,
 	})
 	if err != nil {

@@ -29,6 +29,7 @@ type App struct {
 
 	settings config.Settings
 	redactor *redactor
+	events   *events
 	log      *zap.Logger
 
 	// What Provision of the handlers registers.
@@ -62,6 +63,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	// Here rather than in Validate: what follows needs values without faults.
 	if err := a.App.Validate(); err != nil {
+		return err
+	}
+	var err error
+	if a.events, err = newEvents(ctx, quiet(a.log)); err != nil {
 		return err
 	}
 	a.settings = a.App.Settings(caddy.AppDataDir())
@@ -131,6 +136,7 @@ func (a *App) Start() error {
 			return err
 		}
 	}
+	a.events.begin()
 	a.running.Store(a.engine)
 	return nil
 }
@@ -145,6 +151,7 @@ func (a *App) Cleanup() error {
 	if a.settled != nil {
 		a.settle.Do(func() { close(a.settled) })
 	}
+	a.events.end()
 	if a.engine == nil {
 		return nil
 	}

@@ -152,6 +152,7 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		who, vars = h.introduce(r, &d)
 	}
 	if !d.Allowed() {
+		h.app.events.refused(&d, now)
 		// Directives that run on the way back, such as log_append, need not
 		// see what the access log does not show.
 		h.strip(r)
