@@ -57,8 +57,7 @@ func (x index) note(ctx context.Context, numbers ...int64) error {
 	if _, err := x.engine.Insert(ctx, x.tx, rows); err != nil {
 		return fmt.Errorf("noting what is to be indexed: %w", err)
 	}
-	_, err := x.sweep(ctx)
-	return err
+	return x.sweep(ctx)
 }
 
 const forgetSQL = `DELETE FROM text_rest WHERE n = $1`
@@ -108,27 +107,23 @@ const (
 	sweptAtOnce   = 8 * restLimit
 )
 
-// sweep makes a part of the rest if that has become long, and reports whether
-// it did.
-func (x index) sweep(ctx context.Context) (bool, error) {
-	var rest int
-	if err := x.tx.QueryRowContext(ctx, restIsLongSQL, restLimit).Scan(&rest); err != nil {
-		return false, fmt.Errorf("counting what is to be indexed: %w", err)
-	}
-	if rest < restLimit {
-		return false, nil
+// sweep makes a part of the rest if that has become long.
+func (x index) sweep(ctx context.Context) error {
+	long, err := restIsLong(ctx, x.tx)
+	if err != nil || !long {
+		return err
 	}
 	entries, err := x.read(ctx, restSQL, sweptAtOnce)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if err := x.addParts(ctx, entries); err != nil {
-		return false, err
+		return err
 	}
 	if _, err := x.tx.ExecContext(ctx, sweepRestSQL, sweptAtOnce); err != nil {
-		return false, fmt.Errorf("forgetting what is indexed: %w", err)
+		return fmt.Errorf("forgetting what is indexed: %w", err)
 	}
-	return true, x.merge(ctx)
+	return x.merge(ctx)
 }
 
 // read reads the terms of keys as they are now.
@@ -219,25 +214,43 @@ func (x index) small(ctx context.Context) (parts, numbers []int64, err error) {
 	return parts, slices.Compact(numbers), nil
 }
 
-// IndexRest indexes keys that a migration has left to be indexed.
+// IndexRest indexes keys that a migration has left to be indexed. Where there
+// are none it only reads: another process may be writing.
 func IndexRest(ctx context.Context, db *sql.DB, e Engine) error {
-	for again := true; again; {
-		var err error
-		if again, err = indexSome(ctx, db, &e); err != nil {
+	for {
+		long, err := restIsLong(ctx, db)
+		if err == nil && long {
+			err = indexSome(ctx, db, &e)
+		}
+		if err != nil {
 			return fmt.Errorf("indexing the text of keys: %w", err)
 		}
+		if !long {
+			return nil
+		}
 	}
-	return nil
 }
 
-func indexSome(ctx context.Context, db *sql.DB, e *Engine) (again bool, err error) {
+// rowQuerier is a database or a transaction.
+type rowQuerier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func restIsLong(ctx context.Context, from rowQuerier) (bool, error) {
+	var rest int
+	if err := from.QueryRowContext(ctx, restIsLongSQL, restLimit).Scan(&rest); err != nil {
+		return false, fmt.Errorf("counting what is to be indexed: %w", err)
+	}
+	return rest >= restLimit, nil
+}
+
+func indexSome(ctx context.Context, db *sql.DB, e *Engine) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		return false, err
+		return err
 	}
-	again, err = index{tx, e}.sweep(ctx)
-	if err != nil {
-		return false, errors.Join(err, tx.Rollback())
+	if err := (index{tx, e}).sweep(ctx); err != nil {
+		return errors.Join(err, tx.Rollback())
 	}
-	return again, tx.Commit()
+	return tx.Commit()
 }

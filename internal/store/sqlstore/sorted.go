@@ -79,13 +79,9 @@ func (s *Store) listSorted(ctx context.Context, q keys.Query) (page []*keys.Key,
 	return page, "", nil
 }
 
-// mostWalked is how many keys of an order a page looks at for those that pass
-// its filters. To look at one takes a fifth of a microsecond on SQLite; a
-// filter that very many keys pass, but none near the page, would read all.
-const mostWalked = 20_000
-
-// windowEnd returns the place of the last key that a page looks at; nil if
-// there are not so many.
+// windowEnd returns the place of the last key that a page looks at, nil if
+// there are not so many: of a filter that very many keys pass, but none near
+// the page, all would be read.
 func (s *Store) windowEnd(ctx context.Context, o order, falls bool, after *place) (*place, error) {
 	var st statement
 	beyond, direction, tie := o.comparing(falls)

@@ -98,7 +98,7 @@ func New(e Engine, o keys.Options) *Store {
 	if e.Feed == nil {
 		e.Feed = e.Read
 	}
-	s := &Store{engine: e, options: o, maxChanges: int64(o.MaxChanges), sets: newSets(), walked: mostWalked}
+	s := &Store{engine: e, options: o, maxChanges: int64(o.MaxChanges), sets: newSets(), walked: mostLooked}
 	if s.maxChanges <= 0 {
 		s.maxChanges = defaultMaxChanges
 	}

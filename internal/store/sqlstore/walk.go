@@ -15,7 +15,7 @@ import (
 // by hardly any, in turn.
 const (
 	firstLooked = 256
-	mostLooked  = 6000
+	mostLooked  = 4000
 )
 
 // source gives the numbers of keys below before, highest first, most of them.
