@@ -46,8 +46,8 @@ func Keep() {
 func afterEachCollection(f func()) {
 	type sentinel struct{ _ [16]byte } // big enough not to share its block with others
 	runtime.AddCleanup(new(sentinel), func(struct{}) {
+		afterEachCollection(f) // first, so that the next collection is not missed
 		f()
-		afterEachCollection(f)
 	}, struct{}{})
 }
 
