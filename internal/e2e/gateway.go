@@ -71,6 +71,9 @@ func Start(t testing.TB, o Options) *Gateway {
 	for range attempts {
 		g := launch(t, o)
 		err := g.awaitReady(!o.NoAdmin)
+		if err == nil && strings.Contains(o.Config, "http://"+gatewayAddress) {
+			g.awaitListening() // servers start one after the other
+		}
 		if err == nil {
 			g.readAdminKey(o)
 			return g
@@ -206,6 +209,18 @@ func (g *Gateway) Kill() {
 
 // Output returns all that the gateway printed so far.
 func (g *Gateway) Output() string { return g.output.String() }
+
+// awaitListening waits until the gateway takes connections; where it does not
+// within startTimeout, the test's own requests say so.
+func (g *Gateway) awaitListening() {
+	for began := time.Now(); time.Since(began) < startTimeout; time.Sleep(PollEvery) {
+		conn, err := net.DialTimeout("tcp", strings.TrimPrefix(g.URL, "http://"), time.Second)
+		if err == nil {
+			_ = conn.Close() // nothing was sent
+			return
+		}
+	}
+}
 
 func (g *Gateway) awaitReady(admin bool) error {
 	ready := g.AdminURL + "/readyz"
