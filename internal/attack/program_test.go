@@ -1,7 +1,6 @@
 package attack
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,10 +8,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/caddy-keywarden/keywarden/internal/e2e"
 )
 
 const startTimeout = 30 * time.Second
@@ -42,10 +42,10 @@ func serve(t testing.TB, n int, command func(ports []string) *exec.Cmd) []string
 	const attempts = 5 // another process may take a free port first
 	var said string
 	for range attempts {
-		ports := freePorts(t, n)
-		addresses := make([]string, n)
-		for i, port := range ports {
-			addresses[i] = net.JoinHostPort("127.0.0.1", port)
+		ports, addresses := make([]string, n), make([]string, n)
+		for i, port := range e2e.FreePorts(t, n) {
+			ports[i] = strconv.Itoa(port)
+			addresses[i] = net.JoinHostPort("127.0.0.1", ports[i])
 		}
 		p := run(t, command(ports))
 		if p.answers(addresses[n-1]) {
@@ -60,13 +60,13 @@ func serve(t testing.TB, n int, command func(ports []string) *exec.Cmd) []string
 
 type process struct {
 	cmd    *exec.Cmd
-	output *lockedBuffer
+	output *e2e.Output
 	exited chan struct{}
 }
 
 func run(t testing.TB, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{cmd: cmd, output: &lockedBuffer{}, exited: make(chan struct{})}
+	p := &process{cmd: cmd, output: new(e2e.Output), exited: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.output, p.output
 	// Should the test die, the server is to follow. A group of its own takes
 	// its children along.
@@ -111,20 +111,6 @@ func (p *process) answers(address string) bool {
 	return false
 }
 
-func freePorts(t testing.TB, n int) []string {
-	t.Helper()
-	ports := make([]string, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // only at the end, so that no port comes twice
-		ports[i] = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
-}
-
 // openDir returns a new folder that other users may read: servers that root
 // starts give up their rights.
 func openDir(t testing.TB) string {
@@ -164,21 +150,4 @@ func testdata(t testing.TB, name string) string {
 		t.Fatal(fmt.Errorf("%w: run make deps", err))
 	}
 	return path
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

@@ -10,6 +10,15 @@ import (
 	"github.com/caddy-keywarden/keywarden/internal/e2e"
 )
 
+// creates makes a key as the form stands when it opens, whose secret is shown.
+func (b *tab) creates() {
+	b.t.Helper()
+	b.click("#create")
+	b.has("dialog[open]")
+	b.click("dialog button.primary")
+	b.has("#secret")
+}
+
 // created makes the key of the open form and returns what the API says of it.
 func (b *tab) created(g *e2e.Gateway) e2e.Answer {
 	b.t.Helper()
@@ -134,10 +143,7 @@ func TestDoubleClickMakesOneKey(t *testing.T) {
 func TestSecretIsNowhereAfterwards(t *testing.T) {
 	g := start(t)
 	b := as(t, g.AdminURL, g.AdminKey)
-	b.click("#create")
-	b.has("dialog[open]")
-	b.click("dialog button.primary")
-	b.has("#secret")
+	b.creates()
 	secret := b.text(".secret-text code")
 	b.click("[data-saved]")
 	b.lacks("#secret")
@@ -170,10 +176,7 @@ func TestSecretIsNowhereAfterwards(t *testing.T) {
 func TestLeavingThePageForgetsTheSecret(t *testing.T) {
 	g := start(t)
 	b := as(t, g.AdminURL, g.AdminKey)
-	b.click("#create")
-	b.has("dialog[open]")
-	b.click("dialog button.primary")
-	b.has("#secret")
+	b.creates()
 	b.evaluate(`dispatchEvent(new Event("pagehide")); 1`)
 	b.lacks("#secret")
 }

@@ -145,10 +145,7 @@ func TestNothingMovesForWhoWantsItStill(t *testing.T) {
 func TestCopying(t *testing.T) {
 	g := start(t)
 	b := as(t, g.AdminURL, g.AdminKey)
-	b.click("#create")
-	b.has("dialog[open]")
-	b.click("dialog button.primary")
-	b.has("#secret")
+	b.creates()
 	b.evaluate(`window.copied = []; navigator.clipboard.writeText = async text => { copied.push(text); }; 1`)
 	b.click(".secret-text")
 	b.sees("Copied to the clipboard.")

@@ -134,10 +134,10 @@ func prepare(t testing.TB, o Options) *Gateway {
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	ports := freePorts(t, 3)
+	ports := FreePorts(t, 3)
 	upstream := o.Upstream
 	if upstream == "" {
-		upstream = fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0])
+		upstream = fmt.Sprintf("127.0.0.1:%d", FreePorts(t, 1)[0])
 	}
 	gateway, admin := fmt.Sprintf("localhost:%d", ports[0]), fmt.Sprintf("localhost:%d", ports[1])
 	g := &Gateway{
@@ -278,8 +278,8 @@ func newClient() *http.Client {
 	}
 }
 
-// freePorts returns n ports on which nothing listens now.
-func freePorts(t testing.TB, n int) []int {
+// FreePorts returns n ports on which nothing listens now.
+func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
 	ports := make([]int, n)
 	for i := range ports {

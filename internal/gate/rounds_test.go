@@ -31,6 +31,16 @@ func (d *deaf) Changes(ctx context.Context, after keys.Seq, limit int) ([]keys.C
 	return d.Store.Changes(ctx, after, limit)
 }
 
+// soon waits until holds does.
+func soon(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !holds(); <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("30 s later it is not so that %s", what)
+		}
+	}
+}
+
 // newNode is a node whose keys are made on another one: it returns that one's
 // store, too. Of no change it hears by itself.
 func newNode(t *testing.T, o LookupOptions) (node *bench, source *deaf, other keys.Store) {
@@ -54,9 +64,7 @@ func newNode(t *testing.T, o LookupOptions) (node *bench, source *deaf, other ke
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { f.Run(ctx, func(err error) { t.Errorf("the feed: %v", err) }) })
-	for !f.Connected() {
-		<-time.After(time.Millisecond)
-	}
+	soon(t, "the feed connects", f.Connected)
 	if err := lookup.fill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -105,9 +113,7 @@ func TestAKeyMadeOnAnotherNodeDuringAFloodWorksOnItsFirstRequest(t *testing.T) {
 			}
 		})
 	}
-	for node.lookup.unknown.Tokens() > 0 {
-		<-time.After(time.Millisecond)
-	}
+	soon(t, "the flood uses up all tokens", func() bool { return node.lookup.unknown.Tokens() <= 0 })
 	const made = 30
 	for i := range made {
 		_, secret := elsewhere.create(t, nil)
