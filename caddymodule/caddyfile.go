@@ -86,6 +86,16 @@ func argument(d *caddyfile.Dispenser, expected string) (string, error) {
 	return "", d.Errf("%s: found %d arguments (%s); expected %s", option, len(args), strings.Join(args, " "), expected)
 }
 
+// choice reads the one argument of an option, which is one of two words.
+func choice(d *caddyfile.Dispenser, one, other string) (string, error) {
+	option, expected := d.Val(), one+" or "+other
+	word, err := argument(d, expected)
+	if err == nil && word != one && word != other {
+		err = d.Errf("%s: found %q; expected %s", option, word, expected)
+	}
+	return word, err
+}
+
 // arguments reads one argument or more.
 func arguments(d *caddyfile.Dispenser, expected string) ([]string, error) {
 	option := d.Val()

@@ -165,15 +165,9 @@ func (h *Auth) readPublic(d *caddyfile.Dispenser) error {
 }
 
 func (h *Auth) readPreflight(d *caddyfile.Dispenser) error {
-	word, err := argument(d, "pass or deny")
-	if err != nil {
-		return err
-	}
-	if word != config.PreflightPass && word != config.PreflightDeny {
-		return d.Errf("preflight: found %q; expected pass or deny", word)
-	}
+	word, err := choice(d, config.PreflightPass, config.PreflightDeny)
 	h.Preflight = word
-	return nil
+	return err
 }
 
 func (h *Auth) readForward(d *caddyfile.Dispenser) error {
@@ -182,15 +176,9 @@ func (h *Auth) readForward(d *caddyfile.Dispenser) error {
 }
 
 func (h *Auth) readEnforce(d *caddyfile.Dispenser) error {
-	word, err := argument(d, "on or off")
-	if err != nil {
-		return err
-	}
-	if word != config.EnforceOn && word != config.EnforceOff {
-		return d.Errf("enforce: found %q; expected on or off", word)
-	}
+	word, err := choice(d, config.EnforceOn, config.EnforceOff)
 	h.Enforce = word
-	return nil
+	return err
 }
 
 func (h *Auth) readReportHeader(d *caddyfile.Dispenser) error {
@@ -199,16 +187,10 @@ func (h *Auth) readReportHeader(d *caddyfile.Dispenser) error {
 }
 
 func (h *Auth) readCloseOnRevoke(d *caddyfile.Dispenser) error {
-	word, err := argument(d, "on or off")
-	if err != nil {
-		return err
-	}
-	if word != "on" && word != "off" {
-		return d.Errf("close_on_revoke: found %q; expected on or off", word)
-	}
+	word, err := choice(d, "on", "off")
 	on := word == "on"
 	h.CloseOnRevoke = &on
-	return nil
+	return err
 }
 
 func (h *Auth) readFailLimit(d *caddyfile.Dispenser) error {

@@ -217,10 +217,10 @@ func TestEveryFaultOfTheAPIIsShown(t *testing.T) {
 	f.refuse(&admin.Problem{Status: 422, Title: "Invalid request", Detail: "name: too long; and 3 more", Errors: []admin.FieldError{
 		{Field: "name", Message: "too long"},
 		{Field: "permissions.apis.rest.endpoints.a.b", Message: "odd"},
-		{Field: "expires_at", Message: "past"},
+		{Field: "expires_at", Message: "expected a time in the future, or null for never"},
 		{Field: "metadata", Message: "who knows"},
 	}})
-	want := map[string]string{"name": "Too long.", "permissions": "Rest.a.b: odd.", "expires_at": "Past."}
+	want := map[string]string{"name": "Too long.", "permissions": "Rest.a.b: odd.", "expires_at": "Expected a time in the future."}
 	if diff := cmp.Diff(want, f.Faults); diff != "" {
 		t.Error(diff)
 	}

@@ -239,8 +239,10 @@ func (f *keyForm) refuse(problem *admin.Problem) {
 	for _, e := range problem.Errors {
 		field, within, _ := strings.Cut(e.Field, ".")
 		switch field {
-		case "name", "owner", "admin", "expires_at":
+		case "name", "owner", "admin":
 			f.fault(field, e.Message)
+		case "expires_at": // the form has its own word for null
+			f.fault(field, strings.TrimSuffix(e.Message, ", or null for never"))
 		case "permissions":
 			within = strings.TrimPrefix(within, "apis.")
 			if within != "" && within != "mode" {

@@ -19,21 +19,16 @@ type limits struct {
 // SQLite for some 20 ms, at 35 µs a count.
 var defaultLimits = limits{perKey: keys.MaxUsesADay, perNode: 200_000, waiting: 400_000, batch: 500}
 
-// find returns the count of what, if there is one. full says that it may not be
-// among the first: those have no room left.
-func find(t *keys.Tally, what keys.What) (c *keys.Tallied, full bool) {
+// find returns the count of what, if there is one.
+func find(t *keys.Tally, what keys.What) *keys.Tallied {
 	for i := range t.First {
-		c := t.First[i].Load()
-		if c == nil {
-			return nil, false
-		}
-		if c.What == what {
-			return c, false
+		if c := t.First[i].Load(); c == nil || c.What == what {
+			return c // with room among the first there are no more
 		}
 	}
 	t.Mu.RLock()
 	defer t.Mu.RUnlock()
-	return t.More[what], true
+	return t.More[what]
 }
 
 // add makes room for a count. Where there is none left, its endpoint is one of

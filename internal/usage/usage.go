@@ -127,7 +127,7 @@ func (r *Recorder) tallied(id *keys.Identity, what keys.What) *keys.Tallied {
 		id.Use.Tally.CompareAndSwap(nil, new(keys.Tally))
 		t = id.Use.Tally.Load()
 	}
-	if c, _ := find(t, what); c != nil {
+	if c := find(t, what); c != nil {
 		return c
 	}
 	return r.add(t, what)

@@ -87,19 +87,19 @@ func (s *Store) unusedSQL(ctx context.Context, q keys.Query, after int64, limit 
 const fewKeys = 2000
 
 // few returns the numbers of all keys that may pass the filters, if they are
-// few; else nil: then keys are better taken from the index of unused ones.
+// few; else nil: then keys are better taken from the index of their order.
 func (s *Store) few(ctx context.Context, filters []*filter) ([]int64, error) {
 	if len(filters) == 0 {
 		return nil, nil
 	}
 	sources, err := s.sources(ctx, filters, firstPage)
 	if err != nil {
-		return nil, fmt.Errorf("listing unused keys: %w", err)
+		return nil, fmt.Errorf("looking whether few keys are meant: %w", err)
 	}
 	numbers, all, err := furthest(ctx, sources, firstPage, fewKeys)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("listing unused keys: %w", err)
+		return nil, fmt.Errorf("looking whether few keys are meant: %w", err)
 	case !all:
 		return nil, nil
 	case numbers == nil:
