@@ -54,7 +54,7 @@ func (a *Admin) Provision(ctx caddy.Context) error {
 	a.app = app.(*App)
 	a.app.admins = append(a.app.admins, a)
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	a.keeper = keepSocket(server, a.log)
+	a.keeper = keepSocket(server, a.app, a.log)
 	a.app.redactor.add(adminCredentials())
 	a.app.redactor.wrapServers(ctx, a.log)
 	a.app.redactor.wrapEarlier(ctx, a.log)

@@ -20,10 +20,11 @@ const appName = "api_keys"
 // App is the app api_keys: it opens the store, and holds what the handlers
 // share. It may be left out of a configuration; every option has a default.
 //
-// Provision does no I/O, as `validate` runs it; Start opens everything. The
-// http app may be started before this one, and its requests outlive Stop:
-// handlers wait for the start, and the engine is let go of in Cleanup, after
-// all apps have stopped.
+// Provision does no I/O, as `validate` runs it; Start opens everything. Caddy
+// starts apps in any order, so the sockets of the http app start this one before
+// they accept (see socketKeeper). Requests that come in otherwise, as over
+// HTTP/3, wait for the start, and the engine is let go of in Cleanup, after all
+// apps have stopped, because requests outlive Stop.
 type App struct {
 	config.App
 
@@ -41,9 +42,12 @@ type App struct {
 	// endBootstrapping ends the tries to make a first admin key, and waits;
 	// nil where there are none.
 	endBootstrapping func()
-	// running is what requests use; nil before Start and if it failed.
+	// running is what requests use; nil before open and if it failed.
 	running atomic.Pointer[engine]
-	// settled is closed when Start is over, or will never be.
+	// opened is what open returned, which runs once.
+	opened  error
+	opening sync.Once
+	// settled is closed when open is over, or will never be.
 	settled chan struct{}
 	settle  sync.Once
 }
@@ -106,9 +110,15 @@ func expandAdminKey(text string, repl *caddy.Replacer) (string, error) {
 // its characters are random.
 const weakAdminKey = 20
 
-// Start opens the store, or takes over the one that is open already, and lets
-// the waiting requests go on.
+// Start opens what the handlers share, unless a socket of theirs has done it.
 func (a *App) Start() error {
+	a.opening.Do(func() { a.opened = a.open() })
+	return a.opened
+}
+
+// open opens the store, or takes over the one that is open already, and lets
+// the waiting requests go on.
+func (a *App) open() error {
 	defer a.settle.Do(func() { close(a.settled) })
 	if n := len(a.settings.AdminKey); n > 0 && n < weakAdminKey {
 		a.log.Warn("admin_key is short enough to be guessed; use 32 random characters or more", zap.Int("length", n))
@@ -165,7 +175,7 @@ func (a *App) Cleanup() error {
 	return nil
 }
 
-// ready returns the engine, waiting for Start if need be; nil if there is
+// ready returns the engine, waiting for open if need be; nil if there is
 // none, or ctx ended before.
 func (a *App) ready(ctx context.Context) *engine {
 	if e := a.running.Load(); e != nil {

@@ -74,7 +74,7 @@ func (h *Auth) Provision(ctx caddy.Context) error {
 	h.app.auths = append(h.app.auths, h)
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	h.logs = server == nil || server.Logs != nil
-	h.keeper = keepSocket(server, h.log)
+	h.keeper = keepSocket(server, h.app, h.log)
 	h.app.redactor.add(h.credentials())
 	h.app.redactor.wrapServers(ctx, h.log)
 	h.app.redactor.wrapEarlier(ctx, h.log)

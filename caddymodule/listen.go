@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,9 +25,12 @@ import (
 // like the logs in redact_reach.go, it is put into a field that Caddy keeps to
 // itself, and where a future Caddy has no such field, a warning says so.
 
-// keepSocket makes server accept from a socket that outlives it. It returns
-// nil where that is not possible.
-func keepSocket(server *caddyhttp.Server, log *zap.Logger) *socketKeeper {
+// It is also where a configuration whose app can't start is told from one that
+// works before it has taken a single request: Caddy may start the servers first.
+
+// keepSocket makes server accept from a socket that outlives it, and not before
+// app has started. It returns nil where that is not possible.
+func keepSocket(server *caddyhttp.Server, app *App, log *zap.Logger) *socketKeeper {
 	if server == nil {
 		return nil // a test without a server
 	}
@@ -42,7 +46,7 @@ func keepSocket(server *caddyhttp.Server, log *zap.Logger) *socketKeeper {
 		}
 	}
 	// First of all, before TLS: what is kept is the bare socket.
-	keeper := &socketKeeper{server: server, log: log}
+	keeper := &socketKeeper{server: server, app: app, log: log}
 	*wrappers = slices.Insert(slices.Clone(*wrappers), 0, caddy.ListenerWrapper(keeper))
 	server.RegisterConnState(noteState)
 	return keeper
@@ -51,6 +55,7 @@ func keepSocket(server *caddyhttp.Server, log *zap.Logger) *socketKeeper {
 // socketKeeper is the listener wrapper of one server.
 type socketKeeper struct {
 	server *caddyhttp.Server
+	app    *App
 	log    *zap.Logger
 	// relieved says that another configuration is taking over.
 	relieved atomic.Bool
@@ -60,8 +65,12 @@ type socketKeeper struct {
 // second time after TLS; what is no bare TCP socket is returned as it is.
 //
 // It is called at the start of a configuration, when the former one still
-// runs, and has it see out its connections before it goes on.
+// runs, and has it see out its connections before it goes on. Where the app
+// can't start, the former one goes on: Caddy hears of the error from the app.
 func (k *socketKeeper) WrapListener(l net.Listener) net.Listener {
+	if k.app.Start() != nil {
+		return shut(l)
+	}
 	socket, name := bareSocket(l)
 	if socket == nil {
 		return l
@@ -77,6 +86,32 @@ func (k *socketKeeper) WrapListener(l net.Listener) net.Listener {
 	}
 	e.relieve()
 	return e
+}
+
+// shutListener is a listener at which nothing arrives.
+type shutListener struct {
+	net.Listener // closed
+	closed       chan struct{}
+	closing      sync.Once
+}
+
+// shut closes l, and returns a listener in its place that accepts nothing until
+// it is closed.
+func shut(l net.Listener) net.Listener {
+	_ = l.Close() // no connection of it was ever accepted
+	return &shutListener{Listener: l, closed: make(chan struct{})}
+}
+
+// Accept implements net.Listener.
+func (s *shutListener) Accept() (net.Conn, error) {
+	<-s.closed
+	return nil, &net.OpError{Op: "accept", Net: s.Addr().Network(), Addr: s.Addr(), Err: net.ErrClosed}
+}
+
+// Close implements net.Listener.
+func (s *shutListener) Close() error {
+	s.closing.Do(func() { close(s.closed) })
+	return nil
 }
 
 // bareSocket returns the socket behind a listener of Caddy, and the name that

@@ -254,46 +254,96 @@ func TestAfterAFailedReloadTheFormerServerAccepts(t *testing.T) {
 	}
 }
 
-func TestReloadsLoseNoPost(t *testing.T) {
-	s := newSite(t, "", standard)
+// posting is 50 clients that send one request after the other.
+type posting struct {
+	t        *testing.T
+	answered atomic.Int64
+	lost     atomic.Int64
+	stop     context.CancelFunc
+	working  sync.WaitGroup
+}
+
+func (s *site) post() *posting {
 	_, secret := s.key()
-	var answered, lost atomic.Int64
+	p := &posting{t: s.t}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 50}}
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var working sync.WaitGroup
+	ctx, stop := context.WithCancel(s.t.Context())
+	p.stop = stop
 	for i := range 50 {
-		working.Go(func() {
+		p.working.Go(func() {
 			for ctx.Err() == nil {
 				r, err := http.NewRequestWithContext(ctx, "POST", "http://"+s.address+"/rest/search", nil)
 				if err != nil {
-					t.Error(err)
+					s.t.Error(err)
 					return
 				}
 				r.Body, r.ContentLength = io.NopCloser(strings.NewReader("{}")), 2 // it can't be sent twice
 				r.Close = i%5 == 0
 				r.Header.Set("X-API-Key", secret)
 				answer, err := client.Do(r)
-				switch {
-				case ctx.Err() != nil:
-				case err != nil:
-					lost.Add(1)
-					t.Error(err)
-				default:
+				if ctx.Err() == nil {
+					p.note(answer, err)
+				}
+				if err == nil {
 					answer.Body.Close()
-					answered.Add(1)
 				}
 			}
 		})
 	}
+	return p
+}
+
+func (p *posting) note(answer *http.Response, err error) {
+	switch {
+	case err != nil:
+		p.lost.Add(1)
+		p.t.Error(err)
+	case answer.StatusCode != http.StatusOK:
+		p.lost.Add(1)
+		p.t.Errorf("answered %s", answer.Status)
+	default:
+		p.answered.Add(1)
+	}
+}
+
+// await waits until n more requests were answered, or one was not.
+func (p *posting) await(n int64) {
+	for from := p.answered.Load(); p.answered.Load() < from+n && p.lost.Load() == 0; {
+		runtime.Gosched()
+	}
+}
+
+func (p *posting) end() {
+	p.stop()
+	p.working.Wait()
+}
+
+func TestReloadsLoseNoPost(t *testing.T) {
+	s := newSite(t, "", standard)
+	p := s.post()
+	defer p.end()
 	for i := range 10 {
-		for from := answered.Load(); answered.Load() < from+100 && lost.Load() == 0; {
-			runtime.Gosched()
-		}
+		p.await(100)
 		s.reload(i)
 	}
-	stop()
-	working.Wait()
+}
+
+// Caddy starts the servers of a configuration before, or after, its app has
+// failed to open the store: the order is random.
+func TestAReloadWhoseStoreDoesNotOpenTakesNoRequest(t *testing.T) {
+	s := newSite(t, "", standard)
+	p := s.post()
+	defer p.end()
+	for i := range 10 {
+		p.await(100)
+		t.Setenv("ROUND", fmt.Sprint(i))
+		err := s.load("api_keys {\nstore sqlite /proc/none/{$ROUND}.db\n}", standard)
+		if err == nil || !strings.Contains(err.Error(), "/proc/none") {
+			t.Fatalf("the reload said %v, want what is wrong with the store", err)
+		}
+		s.awaitEntrances(1)
+	}
+	p.await(100)
 }
 
 func TestOperatorsListenerWrappersStay(t *testing.T) {
@@ -344,11 +394,44 @@ func TestWhatIsNoBareSocketIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	k := &socketKeeper{server: new(caddyhttp.Server), log: zap.NewNop()}
+	k := &socketKeeper{server: new(caddyhttp.Server), app: started(nil), log: zap.NewNop()}
 	for _, other := range []net.Listener{l, tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12}), new(entrance)} {
 		if got := k.WrapListener(other); got != other {
 			t.Errorf("a %T became a %T", other, got)
 		}
+	}
+}
+
+// started returns an app whose start is over.
+func started(err error) *App {
+	app := &App{opened: err}
+	app.opening.Do(func() {})
+	return app
+}
+
+func TestWithoutItsAppAServerAcceptsNothing(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &socketKeeper{server: new(caddyhttp.Server), app: started(errors.New("no store")), log: zap.NewNop()}
+	got := k.WrapListener(l)
+	if c, err := net.Dial("tcp", l.Addr().String()); err == nil {
+		c.Close()
+		t.Error("a connection was taken")
+	}
+	accepted := make(chan error)
+	go func() {
+		_, err := got.Accept()
+		accepted <- err
+	}()
+	for range 2 { // net/http may close it twice
+		if err := got.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-accepted; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("accepting ended with %v", err)
 	}
 }
 
@@ -361,8 +444,8 @@ func TestTheKeeperStandsFirstAndOnce(t *testing.T) {
 		t.Fatal("this Caddy has no such field")
 	}
 	*wrappers = []caddy.ListenerWrapper{new(caddyhttp.HTTPRedirectListenerWrapper)}
-	first := keepSocket(server, log)
-	if second := keepSocket(server, log); second != first || first == nil {
+	first := keepSocket(server, nil, log)
+	if second := keepSocket(server, nil, log); second != first || first == nil {
 		t.Error("a second handler of a server has another keeper")
 	}
 	if len(*wrappers) != 2 || (*wrappers)[0] != caddy.ListenerWrapper(first) {
@@ -371,7 +454,7 @@ func TestTheKeeperStandsFirstAndOnce(t *testing.T) {
 	if logged.Len() != 0 {
 		t.Error("it warned")
 	}
-	if keepSocket(nil, log) != nil {
+	if keepSocket(nil, nil, log) != nil {
 		t.Error("there is a keeper without a server")
 	}
 }
