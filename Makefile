@@ -6,6 +6,8 @@ PKGS       ?= ./...
 # What `make race` runs: everything. CI leaves out the packages that link all
 # of Caddy, whose second, instrumented build takes longer than their tests.
 RACE_PKGS  ?= $(PKGS)
+# More of `make compare`: -scale for large cases, -postgres ADDRESS for one of them.
+COMPARE    ?=
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # One set of flags for everything but -race: with two, Caddy is compiled twice.
@@ -56,7 +58,7 @@ bench: programs ## run the benchmarks, allocations reported
 compare: build ## measure this gateway beside others that are installed (wrk makes the load); writes docs/compare.md
 	@$(GO) build $(FLAGS) -ldflags "-s -w" -o bin/caddy github.com/caddyserver/caddy/v2/cmd/caddy
 	@$(GO) build $(FLAGS) -o bin/compare ./scripts/compare
-	@bin/compare -docs docs
+	@bin/compare -docs docs $(COMPARE)
 
 fuzz: programs ## run every fuzz target for FUZZTIME (60s) each
 	@set -e; grep -rlE --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \

@@ -19,9 +19,10 @@ const script = `
 local header, file = os.getenv("COMPARE_HEADER"), os.getenv("COMPARE_VALUES")
 local requests, n, i = {}, 0, 0
 function init(args)
-  for value in io.lines(file) do
+  for line in io.lines(file) do
+    local value, target = line:match("^([^\t]*)\t?(.*)$")
     n = n + 1
-    requests[n] = wrk.format("GET", "/rest/items/7", {["Host"] = wrk.host .. ":" .. wrk.port, [header] = value})
+    requests[n] = wrk.format("GET", target ~= "" and target or os.getenv("COMPARE_TARGET"), {["Host"] = wrk.host .. ":" .. wrk.port, [header] = value})
   end
   i = math.random(n)
 end
@@ -59,11 +60,11 @@ func (w *world) run(ctx context.Context, s *subject, length time.Duration) (load
 	}
 	cmd := exec.CommandContext(ctx, find("", "wrk"), //nolint:gosec // a program that the operator has installed
 		"-t", "1", "-c", strconv.Itoa(s.connections()), "-d", strconv.FormatFloat(length.Seconds(), 'f', 0, 64)+"s", "--latency", "-s", lua, "http://"+w.front)
-	values, header := w.keysFile, "X-API-Key"
+	header := "X-API-Key"
 	if s.basic {
-		values, header = w.basicFile, "Authorization"
+		header = "Authorization"
 	}
-	cmd.Env = append(os.Environ(), "COMPARE_HEADER="+header, "COMPARE_VALUES="+values)
+	cmd.Env = append(os.Environ(), "COMPARE_HEADER="+header, "COMPARE_TARGET="+usualTarget, "COMPARE_VALUES="+w.requestsFile(s))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return load{}, fmt.Errorf("running wrk: %w: %s", err, out)

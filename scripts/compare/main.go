@@ -28,6 +28,10 @@ type options struct {
 	bin    string // folder of our binaries
 	docs   string // folder that the results go to; "" for none
 	only   string // names that contain this
+	// scale adds the large cases; one of them needs postgres, the address of
+	// an empty database.
+	scale    bool
+	postgres string
 }
 
 func main() {
@@ -41,6 +45,8 @@ func main() {
 	flag.StringVar(&o.bin, "bin", "bin", "`folder` with keywarden and caddy")
 	flag.StringVar(&o.docs, "docs", "", "`folder` to write the table and the plot to")
 	flag.StringVar(&o.only, "only", "", "only gateways whose name contains `text`")
+	flag.BoolVar(&o.scale, "scale", false, "measure large cases as well, which take minutes to fill")
+	flag.StringVar(&o.postgres, "postgres", "", "`address` of an empty Postgres database, for one of the large cases")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

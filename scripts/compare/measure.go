@@ -15,6 +15,7 @@ type round struct {
 	perSecond float64
 	p50, p99  time.Duration
 	cpu       time.Duration // of the gateway, and of the service that it asks, per request
+	resident  float64       // MiB of the gateway, after it
 }
 
 // series are the rounds of one subject.
@@ -25,13 +26,23 @@ type series struct {
 
 // measureAll measures all subjects that are installed, in turns.
 func (w *world) measureAll(ctx context.Context) (all []*series, missing []string, err error) {
-	for _, s := range subjects() {
+	for _, s := range append(subjects(), w.large()...) {
 		switch {
 		case !strings.Contains(s.name, w.only):
 		case find(w.bin, s.program) == "":
 			missing = append(missing, fmt.Sprintf("%s (%s is not installed)", s.name, s.program))
+		case s.scale != nil && s.scale.needsPostgres && w.postgres == "":
+			missing = append(missing, s.name+" (no -postgres was given)")
 		default:
 			all = append(all, &series{subject: s})
+		}
+	}
+	for _, s := range all {
+		if s.scale == nil {
+			continue
+		}
+		if err := w.prepare(ctx, &s.subject); err != nil {
+			return nil, nil, fmt.Errorf("filling %s: %w", s.name, err)
 		}
 	}
 	for i := range w.rounds {
@@ -54,7 +65,7 @@ func (w *world) measure(ctx context.Context, s *subject) (r round, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
-	for used := int64(0); used < int64(w.keys); {
+	for used := int64(0); used < int64(s.used(w.keys)); {
 		l, err := w.run(ctx, s, time.Second)
 		if err != nil {
 			return r, err
@@ -73,11 +84,24 @@ func (w *world) measure(ctx context.Context, s *subject) (r round, err error) {
 	if err != nil {
 		return r, err
 	}
+	resident, err := residentOf(p)
+	if err != nil {
+		return r, err
+	}
 	return round{
 		perSecond: float64(l.Requests) / (float64(l.Micros) / 1e6),
 		p50:       time.Duration(l.P50) * time.Microsecond, p99: time.Duration(l.P99) * time.Microsecond,
-		cpu: (after - before) / time.Duration(l.Requests),
+		cpu:      (after - before) / time.Duration(l.Requests),
+		resident: resident,
 	}, nil
+}
+
+// large are the large cases, if they were asked for.
+func (w *world) large() []subject {
+	if !w.scale {
+		return nil
+	}
+	return largeCases()
 }
 
 // cpuOf is what a subject has used, with the service that it asks.

@@ -77,15 +77,42 @@ const ticks = 10 * time.Millisecond
 
 // cpu is what the programs have used so far, workers included (proc(5)).
 func cpu(all ...*process) (time.Duration, error) {
+	var sum time.Duration
+	err := eachStat(all, func(fields []string) error {
+		for _, field := range fields[11:13] { // utime, stime
+			n, err := strconv.ParseInt(field, 10, 64)
+			if err != nil {
+				return err
+			}
+			sum += time.Duration(n) * ticks
+		}
+		return nil
+	})
+	return sum, err
+}
+
+// residentOf is what a program has in memory, workers included, in MiB (proc(5)).
+func residentOf(p *process) (float64, error) {
+	var pages int64
+	err := eachStat([]*process{p}, func(fields []string) error {
+		n, err := strconv.ParseInt(fields[21], 10, 64) // rss
+		pages += n
+		return err
+	})
+	return float64(pages) * float64(os.Getpagesize()) / (1 << 20), err
+}
+
+// eachStat yields the fields of /proc/PID/stat, from the state on, of the
+// programs and their workers.
+func eachStat(all []*process, yield func(fields []string) error) error {
 	groups := map[int]bool{}
 	for _, p := range all {
 		groups[p.cmd.Process.Pid] = true
 	}
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
-		return 0, err
+		return err
 	}
-	var sum time.Duration
 	for _, path := range stats {
 		text, err := os.ReadFile(path) //nolint:gosec // of the kernel
 		if err != nil {
@@ -96,13 +123,9 @@ func cpu(all ...*process) (time.Duration, error) {
 		if group, err := strconv.Atoi(fields[2]); err != nil || !groups[group] {
 			continue
 		}
-		for _, field := range fields[11:13] { // utime, stime
-			n, err := strconv.ParseInt(field, 10, 64)
-			if err != nil {
-				return 0, err
-			}
-			sum += time.Duration(n) * ticks
+		if err := yield(fields); err != nil {
+			return err
 		}
 	}
-	return sum, nil
+	return nil
 }

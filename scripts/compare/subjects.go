@@ -20,6 +20,7 @@ type subject struct {
 	plain   bool   // no authentication: an unknown key is let in
 	service bool   // it asks the auth service
 	imports bool   // keys are brought in through the admin API
+	scale   *scale // it has more of something than the others
 }
 
 // Connections that the load keeps open.
@@ -37,7 +38,7 @@ const (
 )
 
 func caddyfile(global, site string) string {
-	return "{\n\tadmin {ADMIN}\n\tpersist_config off\n" + global + "}\nhttp://{FRONT} {\n" + site + "}\n"
+	return "{\n\tadmin off\n\tpersist_config off\n" + global + "}\nhttp://{FRONT} {\n" + site + "}\n"
 }
 
 const (

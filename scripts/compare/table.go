@@ -19,6 +19,7 @@ type row struct {
 	PerSecond, Spread    float64
 	P50, P99             float64 // ms
 	CPU, CPUSpread       float64 // µs a request
+	Resident             float64 // MiB
 	Throughput, CPURatio float64 // against its own proxy
 	Base                 bool    // it is that proxy
 }
@@ -39,6 +40,7 @@ func newTable(o options, all []*series, missing []string) *table {
 		r.P50, _ = s.median(func(r round) float64 { return micros(r.p50) / 1000 })
 		r.P99, _ = s.median(func(r round) float64 { return micros(r.p99) / 1000 })
 		r.CPU, r.CPUSpread = s.median(func(r round) float64 { return micros(r.cpu) })
+		r.Resident, _ = s.median(func(r round) float64 { return r.resident })
 		if r.Base {
 			bases[s.family] = r
 		}
@@ -54,11 +56,11 @@ func (t *table) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d rounds of %s in turns, medians and half of the range; %d keys, each request with another one; %d CPUs, %s, %s.\n",
 		t.rounds, t.length, t.keys, runtime.NumCPU(), runtime.GOARCH, runtime.Version())
-	b.WriteString("CPU is the gateway's, and that of the service that it asks. Ratios are to its own proxy without authentication.\n\n")
-	b.WriteString("| gateway | connections | requests/s | ± | p50 ms | p99 ms | CPU µs/request | ± | throughput ratio | CPU ratio |\n|---|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("CPU is the gateway's, and that of the service that it asks; MiB is what the gateway has resident after it. Ratios are to its own proxy without authentication.\n\n")
+	b.WriteString("| gateway | connections | requests/s | ± | p50 ms | p99 ms | CPU µs/request | ± | MiB | throughput ratio | CPU ratio |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range t.rows {
-		fmt.Fprintf(&b, "| %s: %s | %d | %.0f | %.0f | %.2f | %.2f | %.1f | %.1f | %.2f | %.2f |\n",
-			r.Name, r.Does, r.Connections, r.PerSecond, r.Spread, r.P50, r.P99, r.CPU, r.CPUSpread, r.Throughput, r.CPURatio)
+		fmt.Fprintf(&b, "| %s: %s | %d | %.0f | %.0f | %.2f | %.2f | %.1f | %.1f | %.0f | %.2f | %.2f |\n",
+			r.Name, r.Does, r.Connections, r.PerSecond, r.Spread, r.P50, r.P99, r.CPU, r.CPUSpread, r.Resident, r.Throughput, r.CPURatio)
 	}
 	for _, m := range t.missing {
 		fmt.Fprintf(&b, "\nLeft out: %s.\n", m)

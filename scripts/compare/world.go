@@ -5,15 +5,14 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -119,25 +118,13 @@ func (w *world) makeKeys() error {
 	return nil
 }
 
+// usualTarget is what is asked for.
+const usualTarget = "/rest/items/7"
+
 // launch starts a gateway and returns when it answers a request with a key,
 // and refuses one with another, where it is to refuse any.
 func (w *world) launch(ctx context.Context, s *subject) (*process, error) {
-	dir := filepath.Join(w.dir, s.id())
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	admin := "off"
-	config := filepath.Join(dir, "config")
-	fill := strings.NewReplacer("{FRONT}", w.front, "{BACK}", w.back, "{UPSTREAM}", w.upstream, "{AUTH}", w.auth, "{DIR}", dir, "{ADMIN}", admin,
-		"{ADMINKEY}", adminKey, "{BCRYPT}", w.bcrypt, "{MAP}", w.mapFile, "{HAMAP}", w.haproxyFile, "{CONFIG}", config)
-	if err := os.WriteFile(config, []byte(fill.Replace(s.config)), 0o600); err != nil {
-		return nil, err
-	}
-	var args []string
-	for _, a := range s.args {
-		args = append(args, fill.Replace(a))
-	}
-	p, err := start(ctx, dir, s.id(), find(w.bin, s.program), args...)
+	p, err := w.spawn(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -147,66 +134,71 @@ func (w *world) launch(ctx context.Context, s *subject) (*process, error) {
 	return p, nil
 }
 
+// spawn starts a gateway.
+func (w *world) spawn(ctx context.Context, s *subject) (*process, error) {
+	dir := filepath.Join(w.dir, s.id())
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	config := filepath.Join(dir, "config")
+	fill := strings.NewReplacer("{FRONT}", w.front, "{BACK}", w.back, "{UPSTREAM}", w.upstream, "{AUTH}", w.auth, "{DIR}", dir, "{POSTGRES}", w.postgres,
+		"{ADMINKEY}", adminKey, "{BCRYPT}", w.bcrypt, "{MAP}", w.mapFile, "{HAMAP}", w.haproxyFile, "{CONFIG}", config)
+	if err := os.WriteFile(config, []byte(fill.Replace(s.config)), 0o600); err != nil {
+		return nil, err
+	}
+	var args []string
+	for _, a := range s.args {
+		args = append(args, fill.Replace(a))
+	}
+	return start(ctx, dir, s.id(), find(w.bin, s.program), args...)
+}
+
 func (w *world) check(ctx context.Context, s *subject, p *process) error {
-	if err := await(ctx, p, "http://"+w.front+"/rest/items/7"); err != nil {
+	if err := await(ctx, p, "http://"+w.front+usualTarget); err != nil {
 		return err
 	}
 	if s.imports {
 		if err := await(ctx, p, "http://"+w.back+"/readyz"); err != nil {
 			return err
 		}
-		if err := w.importKeys(ctx); err != nil {
+		if err := w.fillCache(ctx, s, p); err != nil {
 			return err
 		}
 	}
 	if s.plain {
 		return nil
 	}
-	status, err := status(ctx, "http://"+w.front+"/rest/items/7", "X-API-Key", "not-a-key")
+	status, err := status(ctx, "http://"+w.front+usualTarget, "X-API-Key", "not-a-key")
 	if err == nil && status != http.StatusUnauthorized {
 		err = fmt.Errorf("%s answers %d to a request with a false key", s.name, status)
 	}
 	return err
 }
 
+// fillCache brings keys in, or waits for what was brought in before.
+func (w *world) fillCache(ctx context.Context, s *subject, p *process) error {
+	switch {
+	case s.scale == nil:
+		return w.importKeys(ctx)
+	case s.scale.cached > 0:
+		return awaitWarm(ctx, p)
+	}
+	return nil
+}
+
 // importKeys brings the keys in, once: the database stays from round to round.
 func (w *world) importKeys(ctx context.Context) error {
-	status, err := status(ctx, "http://"+w.front+"/rest/items/7", "X-API-Key", w.secrets[0])
+	status, err := status(ctx, "http://"+w.front+usualTarget, "X-API-Key", w.secrets[0])
 	if err != nil || status == http.StatusOK {
 		return err
 	}
-	type key struct {
-		Secret      string            `json:"secret"`
-		Permissions map[string]string `json:"permissions"`
+	batch := make([]importedKey, len(w.secrets))
+	for i, text := range w.secrets {
+		batch[i] = importedKey{text, map[string]string{"mode": "all"}}
 	}
-	const batch = 10_000
-	for first := 0; first < len(w.secrets); first += batch {
-		var body struct {
-			Keys []key `json:"keys"`
-		}
-		for _, text := range w.secrets[first:min(first+batch, len(w.secrets))] {
-			body.Keys = append(body.Keys, key{text, map[string]string{"mode": "all"}})
-		}
-		text, err := json.Marshal(body)
-		if err != nil {
+	for some := range slices.Chunk(batch, 10_000) {
+		if err := w.importBatch(ctx, some); err != nil {
 			return err
-		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+w.back+"/v1/keys/import", bytes.NewReader(text))
-		if err != nil {
-			return err
-		}
-		request.Header.Set("Content-Type", "application/json")
-		request.Header.Set("Authorization", "Bearer "+adminKey)
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return fmt.Errorf("importing keys: %w", err)
-		}
-		said, err := io.ReadAll(io.LimitReader(response.Body, 1000))
-		if err = errors.Join(err, response.Body.Close()); err != nil {
-			return err
-		}
-		if response.StatusCode != http.StatusCreated {
-			return fmt.Errorf("importing keys: answered %d: %s", response.StatusCode, said)
 		}
 	}
 	return nil
