@@ -60,8 +60,11 @@ func createFile(path string) error {
 
 // The pragmas of every connection. A commit that was acknowledged must
 // survive power loss, hence FULL: WAL alone would keep the file whole, but may
-// lose the last commits. Look-ups take 1.3 to 2 times as long without mmap.
-var pragmas = []string{"synchronous(FULL)", "foreign_keys(1)", "mmap_size(1073741824)", "trusted_schema(0)"}
+// lose the last commits. The file is not mapped into memory: a start that reads
+// a million keys would count 760 MiB of it as the process's own, for each
+// connection anew, and a failing disk would end the process by SIGBUS instead
+// of failing a query. A look-up among a million takes 14.1 µs so, 13.4 mapped.
+var pragmas = []string{"synchronous(FULL)", "foreign_keys(1)", "mmap_size(0)", "trusted_schema(0)"}
 
 // writerDSN opens transactions with BEGIN IMMEDIATE: one that reads first and
 // then wants to write gets SQLITE_BUSY at once, however long it would wait.
