@@ -8,6 +8,8 @@ PKGS       ?= ./...
 RACE_PKGS  ?= $(PKGS)
 # More of `make compare`: -scale for large cases, -postgres ADDRESS for one of them.
 COMPARE    ?=
+# Where make vuln looks vulnerabilities up: https:// or file://.
+VULNDB     ?= https://vuln.go.dev
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # One set of flags for everything but -race: with two, Caddy is compiled twice.
@@ -22,9 +24,10 @@ export CGO_ENABLED := 0
 BIN      := bin/keywarden
 UPSTREAM := bin/upstream
 GOLANGCI := $(GO) tool -modfile=tools/go.mod golangci-lint
+VULN     := $(GO) tool -modfile=tools/go.mod govulncheck
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint format browser bench compare fuzz check deps programs assets clean
+.PHONY: help run build test race lint vuln format browser bench compare fuzz check deps programs assets clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +51,9 @@ browser: build programs ## run the console's tests in Chromium alone, which leav
 
 lint: ## run the linters and check the formatting
 	@$(GOLANGCI) run ./...
+
+vuln: ## look for known vulnerabilities in what the program calls; says so where their database can't be reached
+	@$(GO) run $(FLAGS) ./scripts/vuln $(VULNDB) $(VULN) -db $(VULNDB) -tags nobadger,nomysql,nopgx ./cmd/...
 
 format: ## format the code as lint wants it
 	@$(GOLANGCI) fmt ./...

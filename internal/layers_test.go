@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 	"examples/upstream":        {},
 	"scripts/compare":          {"internal/keys"},
 	"scripts/gotest":           {},
+	"scripts/vuln":             {},
 	"internal":                 {},
 	"examples":                 {},
 }
