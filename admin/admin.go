@@ -121,6 +121,7 @@ type api struct {
 	document []byte // /v1/openapi.json
 	// reports and forged count who reports leaks, and whose alerts are not GitHub's.
 	reports, forged *gate.FailLimit
+	guesses         guesses
 	secrets         *regexp.Regexp // of our own form, in a text
 	unready         atomic.Bool    // what the last GET /readyz found
 }
@@ -132,7 +133,7 @@ func New(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	a := &api{
-		Options: o,
+		Options: o, guesses: newGuesses(),
 		reports: gate.NewFailLimit(reportsAMinute, time.Minute), forged: gate.NewFailLimit(reportsAMinute, time.Minute),
 		secrets: regexp.MustCompile(fmt.Sprintf("%s_[0-9A-Za-z]{%d}", regexp.QuoteMeta(o.KeyPrefix), keys.SecretRun)),
 	}

@@ -2,8 +2,6 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"io"
@@ -121,7 +119,8 @@ func (a *api) authenticate(r *http.Request, now time.Time, needs permission.Acce
 
 // identify returns whose key, or else whose session, r presents.
 func (a *api) identify(r *http.Request, now time.Time) (*keys.Identity, error) {
-	if a.isConfigAdmin(r) {
+	is, spent := a.isConfigAdmin(r, now)
+	if is {
 		return configIdentity, nil
 	}
 	if a.Sessions != nil {
@@ -131,7 +130,7 @@ func (a *api) identify(r *http.Request, now time.Time) (*keys.Identity, error) {
 			}
 		}
 	}
-	d := a.Authenticator.Authenticate(r, now)
+	d := a.guesses.judged(a.Authenticator.Authenticate(r, now), spent)
 	if !d.Allowed() {
 		return nil, &deniedError{d}
 	}
@@ -150,7 +149,7 @@ func (a *api) identifySession(r *http.Request, digest *keys.Digest, now time.Tim
 	if err := crossOrigin.Check(r); err != nil {
 		return nil, errCrossOrigin
 	}
-	if a.ConfigAdmin != nil && *digest == *a.ConfigAdmin {
+	if a.ConfigAdmin != nil && sameDigest(digest, a.ConfigAdmin) {
 		return configIdentity, nil
 	}
 	d := a.Authenticator.AuthenticateDigest(r, digest, now)
@@ -164,17 +163,6 @@ func (a *api) identifySession(r *http.Request, digest *keys.Digest, now time.Tim
 		return d.Key, nil // authenticate says what is missing
 	}
 	return nil, &deniedError{d}
-}
-
-// isConfigAdmin compares digests in constant time, so that the time of an
-// answer tells nothing about the configured key.
-func (a *api) isConfigAdmin(r *http.Request) bool {
-	text, count := a.Authenticator.Presented(r)
-	if a.ConfigAdmin == nil || count != 1 || len(text) > keys.MaxSecretLen {
-		return false
-	}
-	digest := sha256.Sum256([]byte(text))
-	return subtle.ConstantTimeCompare(digest[:], a.ConfigAdmin[:]) == 1
 }
 
 // readBody reads the body as JSON, or says why it can't be read.

@@ -143,7 +143,7 @@ func (o *operation) describeErrors(registry huma.Registry, out *huma.Operation) 
 	if o.access != permission.None {
 		for _, outcome := range []gate.Outcome{
 			gate.AmbiguousRequest, gate.MissingKey, gate.UnknownKey, gate.DisabledKey, gate.ExpiredKey,
-			gate.InsufficientAccess, gate.SourceNotAllowed, gate.StoreUnavailable,
+			gate.InsufficientAccess, gate.SourceNotAllowed, gate.TooManyFailures, gate.StoreUnavailable,
 		} {
 			note(outcome.Status(), outcome.Code())
 		}

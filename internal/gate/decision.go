@@ -61,6 +61,9 @@ func (d *Decision) Detail() string {
 	case SourceNotAllowed:
 		return "key " + d.Key.Prefix + " may not be used from " + d.Reason
 	case TooManyFailures:
+		if d.Reason != "" {
+			return d.Reason
+		}
 		return "the API key is malformed, unknown or deleted, and too many such requests have come from this address; try again later"
 	case NoSuchAPI:
 		return "this path belongs to no API"

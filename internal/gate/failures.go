@@ -53,6 +53,16 @@ func (l *FailLimit) Fail(address string, now time.Time) time.Duration {
 	return 0
 }
 
+// Forgive takes back a failure that was counted ahead of time, and was none.
+func (l *FailLimit) Forgive(address string) {
+	source := sourceOf(address)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if until, counted := l.spent[source]; counted {
+		l.spent[source] = until.Add(-l.each)
+	}
+}
+
 // makeRoom forgets, when there are too many, who has not failed lately, and
 // if all have, some of them.
 func (l *FailLimit) makeRoom(now time.Time) {

@@ -53,6 +53,28 @@ func TestFailuresAreCountedBySource(t *testing.T) {
 	}
 }
 
+func TestAFailureThatWasNoneIsTakenBack(t *testing.T) {
+	now := time.Now()
+	l := NewFailLimit(3, time.Minute)
+	for range 100 {
+		if wait := l.Fail("203.0.113.7", now); wait != 0 {
+			t.Fatalf("wait %s", wait)
+		}
+		l.Forgive("::ffff:203.0.113.7")
+	}
+	l.Forgive("203.0.113.8") // nothing was counted, and nothing is saved up
+	for _, address := range []string{"203.0.113.7", "203.0.113.8"} {
+		for range 3 {
+			if wait := l.Fail(address, now); wait != 0 {
+				t.Errorf("%s: wait %s", address, wait)
+			}
+		}
+		if l.Fail(address, now) == 0 {
+			t.Errorf("%s may fail more often than it should", address)
+		}
+	}
+}
+
 func TestFailuresTakeBoundedMemory(t *testing.T) {
 	l, now := NewFailLimit(2, time.Minute), time.Now()
 	for i := range 3 * maxFailing {
