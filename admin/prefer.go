@@ -80,7 +80,7 @@ func seconds(text string) time.Duration {
 	if err != nil || n > uint64(maxWait/time.Second) {
 		return maxWait // digits alone can only be too many
 	}
-	return time.Duration(n) * time.Second //nolint:gosec // at most maxWait
+	return time.Duration(n) * time.Second // at most maxWait
 }
 
 // splitOutsideQuotes splits at separators that stand in no quoted-string

@@ -24,15 +24,17 @@ import (
 // site is the admin API over a real store, a real look-up and the catalogue
 // of a small configuration.
 type site struct {
-	t        testing.TB
-	server   *httptest.Server
-	store    keys.Store
-	gate     *gate.Gate
-	lookup   atomic.Pointer[gate.Lookup] // made after the store, whose commits it hears of
-	clock    atomic.Int64                // Unix milliseconds; does not move by itself
-	admin    string                      // secret of a stored key with admin write
-	adminID  keys.ID
-	document document // that every answer is held against
+	t       testing.TB
+	server  *httptest.Server
+	store   keys.Store
+	gate    *gate.Gate
+	lookup  atomic.Pointer[gate.Lookup] // made after the store, whose commits it hears of
+	clock   atomic.Int64                // Unix milliseconds; does not move by itself
+	admin   string                      // secret of a stored key with admin write
+	adminID keys.ID
+	// addresses counts those that tests called from.
+	addresses atomic.Int64
+	document  document // that every answer is held against
 }
 
 // theTime is when every site begins.
