@@ -31,7 +31,7 @@ func field[T any](object any, name string) *T {
 	if !f.IsValid() || f.Type() != reflect.TypeFor[T]() {
 		return nil
 	}
-	return (*T)(unsafe.Pointer(f.UnsafeAddr())) //nolint:gosec // see above
+	return (*T)(unsafe.Pointer(f.UnsafeAddr())) // see above
 }
 
 // wrapSinks makes the logs of the configuration redact, for all loggers that

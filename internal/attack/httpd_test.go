@@ -24,7 +24,7 @@ func httpdUpstreams(t testing.TB) []upstream {
 		if os.Geteuid() == 0 {
 			config += "User #65534\nGroup #65534\n" // nobody, whatever its name
 		}
-		return exec.Command(httpd, "-DFOREGROUND", "-f", write(t, filepath.Join(dir, "httpd.conf"), config)) //nolint:gosec,noctx // it ends with the test
+		return exec.Command(httpd, "-DFOREGROUND", "-f", write(t, filepath.Join(dir, "httpd.conf"), config)) // it ends with the test
 	})
 	return []upstream{
 		{name: "httpd with rewrites", address: addresses[0]},

@@ -17,7 +17,7 @@ func nginxUpstreams(t testing.TB) []upstream {
 	tree := plantFiles(t, dir)
 	addresses := serve(t, 3, func(ports []string) *exec.Cmd {
 		config := strings.NewReplacer("@MERGING@", ports[0], "@PLAIN@", ports[1], "@ALIASES@", ports[2], "@DIR@", dir, "@TREE@", tree).Replace(nginxConfig)
-		return exec.Command(nginx, "-p", dir, "-e", "stderr", "-c", write(t, filepath.Join(dir, "nginx.conf"), config)) //nolint:gosec,noctx // it ends with the test
+		return exec.Command(nginx, "-p", dir, "-e", "stderr", "-c", write(t, filepath.Join(dir, "nginx.conf"), config)) // it ends with the test
 	})
 	return []upstream{
 		{name: "nginx", address: addresses[0]},

@@ -117,7 +117,7 @@ func openDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "attack")
 	if err == nil {
-		err = os.Chmod(dir, 0o755) //nolint:gosec // there is nothing secret in it
+		err = os.Chmod(dir, 0o755) // there is nothing secret in it
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -129,9 +129,9 @@ func openDir(t testing.TB) string {
 // write writes a file, its folder included, and returns its path.
 func write(t testing.TB, path, text string) string {
 	t.Helper()
-	err := os.MkdirAll(filepath.Dir(path), 0o755) //nolint:gosec // see openDir
+	err := os.MkdirAll(filepath.Dir(path), 0o755) // see openDir
 	if err == nil {
-		err = os.WriteFile(path, []byte(text), 0o755) //nolint:gosec // see openDir; some are scripts
+		err = os.WriteFile(path, []byte(text), 0o755) // see openDir; some are scripts
 	}
 	if err != nil {
 		t.Fatal(err)

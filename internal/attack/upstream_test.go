@@ -54,7 +54,7 @@ func expressUpstream(t testing.TB) upstream {
 	node, script := program(t, "node", "nodejs"), testdata(t, "node/server.js")
 	testdata(t, "node/node_modules/express")
 	address := serve(t, 1, func(ports []string) *exec.Cmd {
-		return exec.Command(node, script, ports[0]) //nolint:gosec,noctx // it ends with the test
+		return exec.Command(node, script, ports[0]) // it ends with the test
 	})
 	return upstream{name: "express", address: address[0]}
 }
@@ -63,7 +63,7 @@ func wsgiUpstream(t testing.TB) upstream {
 	t.Helper()
 	python, script := program(t, "python3"), testdata(t, "python/server.py")
 	address := serve(t, 1, func(ports []string) *exec.Cmd {
-		return exec.Command(python, script, ports[0]) //nolint:gosec,noctx // it ends with the test
+		return exec.Command(python, script, ports[0]) // it ends with the test
 	})
 	return upstream{name: "wsgi", address: address[0], requests: 1000}
 }

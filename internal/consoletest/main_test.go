@@ -44,7 +44,7 @@ func withChromium(run func() int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(profile) //nolint:errcheck // what it leaves behind is the system's to clear away
+	defer os.RemoveAll(profile) // what it leaves behind is the system's to clear away
 	allocator, stop := chromedp.NewExecAllocator(context.Background(),
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.UserDataDir(profile), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),

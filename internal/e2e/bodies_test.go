@@ -28,7 +28,7 @@ func TestBodiesArriveByteForByte(t *testing.T) {
 	}
 	binary := make([]byte, 3<<20)
 	for i := range binary {
-		binary[i] = byte(rand.IntN(256)) //nolint:gosec // any bytes do
+		binary[i] = byte(rand.IntN(256)) // any bytes do
 	}
 	for _, c := range []struct{ name, target, typ, body string }{
 		{"graphql with odd spaces", "/graphql", "application/json", " \t\n{ \"query\" :\r\n \"{ a # b\\n }\" }\n\n"},

@@ -110,7 +110,7 @@ func (u *grpcUpstream) StreamingInputCall(in testpb.TestService_StreamingInputCa
 		if err != nil {
 			return err
 		}
-		size += int32(len(message.GetPayload().GetBody())) //nolint:gosec // G115: a test's sizes
+		size += int32(len(message.GetPayload().GetBody())) // a test's sizes
 	}
 }
 
@@ -169,7 +169,7 @@ func startGRPC(t *testing.T, scheme string) (*Gateway, *grpcUpstream, func(secre
 }
 
 // selfSigned takes any certificate: the gateway's was made a moment ago.
-var selfSigned = &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}} //nolint:gosec // see above
+var selfSigned = &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}} // see above
 
 func present(ctx context.Context, secret string) context.Context {
 	if secret == "" {

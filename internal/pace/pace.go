@@ -65,7 +65,7 @@ func live() uint64 {
 // percent is the GOGC that gives a heap with so many live bytes its room.
 func percent(live uint64, limit int64) int {
 	p := room(limit) * 100 / max(live, 1)
-	return int(min(max(p, leastPercent), mostPercent)) //nolint:gosec // at most mostPercent
+	return int(min(max(p, leastPercent), mostPercent)) // at most mostPercent
 }
 
 // room is how many bytes of garbage may gather under a memory limit.

@@ -114,7 +114,7 @@ func eachStat(all []*process, yield func(fields []string) error) error {
 		return err
 	}
 	for _, path := range stats {
-		text, err := os.ReadFile(path) //nolint:gosec // of the kernel
+		text, err := os.ReadFile(path) // of the kernel
 		if err != nil {
 			continue // it has ended
 		}

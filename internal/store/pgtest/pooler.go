@@ -37,7 +37,7 @@ pool_mode = transaction
 default_pool_size = 5
 max_client_conn = 200
 `, s.dir, port)
-	if err := os.WriteFile(config, []byte(text), 0o644); err != nil { //nolint:gosec // G306: another user reads it, and it has no secret
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil { // another user reads it, and it has no secret
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, config)
@@ -88,5 +88,5 @@ func freePort(t testing.TB) int {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // it is one
+	return listener.Addr().(*net.TCPAddr).Port // it is one
 }

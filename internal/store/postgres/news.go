@@ -266,7 +266,7 @@ func waitFor(ctx context.Context, conn *pgx.Conn) (keys.Seq, error) {
 	}
 	seq, err := strconv.ParseInt(told.Payload, 10, 64)
 	if err != nil || seq < 0 {
-		return 0, nil //nolint:nilerr // then the table is asked
+		return 0, nil // then the table is asked
 	}
 	return keys.Seq(seq), nil
 }

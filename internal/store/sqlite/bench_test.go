@@ -62,7 +62,7 @@ func bareImport(ctx context.Context, db *sql.DB, ks []keys.New) (err error) {
 	if err != nil {
 		return err
 	}
-	defer insert.Close() //nolint:errcheck // the commit says what matters
+	defer insert.Close() // the commit says what matters
 	for i := range ks {
 		k := &ks[i].Key
 		if _, err := insert.ExecContext(ctx, string(k.ID), k.Name, k.Owner, k.Prefix, ks[i].Digest[:]); err != nil {
@@ -78,7 +78,7 @@ func barePage(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close() //nolint:errcheck // Err says what matters
+	defer rows.Close() // Err says what matters
 	var id, name, owner, prefix string
 	for rows.Next() {
 		if err := rows.Scan(&id, &name, &owner, &prefix); err != nil {

@@ -42,7 +42,7 @@ func TestFolderAndFileAreTheOwnersOnly(t *testing.T) {
 
 func TestAFolderThatIsThereKeepsItsMode(t *testing.T) {
 	folder := t.TempDir()
-	if err := os.Chmod(folder, 0o750); err != nil { //nolint:gosec // an operator's choice
+	if err := os.Chmod(folder, 0o750); err != nil { // an operator's choice
 		t.Fatal(err)
 	}
 	openTest(t, filepath.Join(folder, "keys.db"), keys.Options{})
@@ -280,7 +280,7 @@ func TestAFailedMigrationLeavesTheDatabaseAsItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken := fstest.MapFS{}
-	for name, file := range newer(t).(fstest.MapFS) { //nolint:errcheck // it is one
+	for name, file := range newer(t).(fstest.MapFS) { // it is one
 		broken[name] = file
 	}
 	broken["00099_later.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE later (x INTEGER) STRICT;\nDROP TABLE keys;\nINSERT INTO nowhere VALUES (1);\n")}

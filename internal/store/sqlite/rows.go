@@ -49,7 +49,7 @@ func insertSQL(rows sqlstore.Rows) string {
 	for i := range parameters {
 		parameters[i] = fmt.Sprintf("$%d", i+1)
 	}
-	//nolint:gosec // G202: names of tables and columns are this program's
+	// names of tables and columns are this program's
 	return `INSERT INTO ` + rows.Table + ` (` + rows.Names() + `) VALUES (` + strings.Join(parameters, ", ") + `) ` + rows.OnConflict()
 }
 

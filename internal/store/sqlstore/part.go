@@ -53,7 +53,7 @@ func newPart(entries []entry) (members []byte, rows []postings) {
 	pairs := make([]uint64, 0, count)
 	for place := range entries {
 		for _, term := range entries[place].terms {
-			pairs = append(pairs, uint64(term)<<32|uint64(place)) //nolint:gosec // G115: a place is small
+			pairs = append(pairs, uint64(term)<<32|uint64(place)) // a place is small
 		}
 	}
 	slices.Sort(pairs)
@@ -101,7 +101,7 @@ func appendMembers(to []byte, entries []entry) []byte {
 			count++
 		}
 		to = binary.AppendUvarint(to, uint64(entries[i].n-next)) //nolint:gosec // G115: numbers are positive and in order
-		to = binary.AppendUvarint(to, uint64(count))             //nolint:gosec // G115: positive
+		to = binary.AppendUvarint(to, uint64(count))             // positive
 		next = entries[i].n + int64(count)
 		i += count
 	}

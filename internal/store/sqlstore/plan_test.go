@@ -102,7 +102,7 @@ func explain(t *testing.T, db *sql.DB, text string, args []any) string {
 	if err != nil {
 		t.Fatalf("%v:\n%s", err, text)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err says what matters
+	defer rows.Close() // rows.Err says what matters
 	var plan strings.Builder
 	for rows.Next() {
 		var id, parent, unused int

@@ -104,9 +104,9 @@ func someQuery(random *rand.Rand, all []*keys.Key) keys.Query {
 }
 
 func (s *suite) random() *rand.Rand {
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // G115: any number will do
+	seed := uint64(time.Now().UnixNano()) // any number will do
 	s.Logf("seed %d", seed)
-	return rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // G404: no secret
+	return rand.New(rand.NewPCG(seed, 0)) // no secret
 }
 
 func filtersAgree(s *suite) {
