@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -35,6 +36,8 @@ func (s *site) calls(id string) []struct {
 		{"GET", "/v1/apis", "", true},
 		{"GET", "/v1/audit", "", true},
 		{"GET", "/v1/whoami", "", true},
+		{"GET", "/v1/webhooks/deliveries", "", true},
+		{"POST", "/v1/webhooks/deliveries/" + cmp.Or(s.message, "msg_x") + "/retry", "", false},
 		{"POST", "/v1/keys", `{"permissions": {"mode": "all"}, "admin": "read"}`, false},
 		{"POST", "/v1/keys/import", `{"keys": [{"permissions": {"mode": "all"}, "secret": "foreign-secret-of-some-length"}]}`, false},
 		{"PATCH", "/v1/keys/" + id, `{"name": "x"}`, false},
@@ -51,6 +54,7 @@ func TestReadersReadAndWritersWrite(t *testing.T) {
 	none, _ := s.seed("none", all, permission.None)
 	reader, _ := s.seed("reader", permission.Set{}, permission.Read)
 	id := s.create(`{"permissions": {"mode": "all"}}`).get("id")
+	s.message = s.enqueue("wh_a")[0].ID
 	for _, call := range s.calls(id) {
 		before := s.stored()
 		refused := s.do(call.method, call.path, call.body, "Authorization: Bearer "+none)

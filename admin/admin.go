@@ -60,6 +60,11 @@ type Options struct {
 	// Changed hears of each key that a call has changed, when the call is
 	// answered; nil: nobody. It must not wait.
 	Changed func(Change)
+	// Webhooks are those of the configuration.
+	Webhooks []Webhook
+	// Redelivered hears that a delivery is to be sent again; nil: nobody. It
+	// must not wait.
+	Redelivered func()
 	// NoLeakReports leaves POST /v1/leaks out.
 	NoLeakReports bool
 	// GitHub judges who sent an alert of GitHub's secret scanning; nil: there

@@ -58,7 +58,7 @@ func (o *operation) maxTime() time.Duration {
 
 // operations are the rows of the contract's section 6.
 func (a *api) operations() []*operation {
-	return slices.Concat(a.keyOperations(), a.usageOperations(), a.otherOperations(), a.leakOperations(), a.healthOperations())
+	return slices.Concat(a.keyOperations(), a.usageOperations(), a.otherOperations(), a.webhookOperations(), a.leakOperations(), a.healthOperations())
 }
 
 func (a *api) keyOperations() []*operation {

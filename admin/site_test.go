@@ -32,6 +32,7 @@ type site struct {
 	clock   atomic.Int64                // Unix milliseconds; does not move by itself
 	admin   string                      // secret of a stored key with admin write
 	adminID keys.ID
+	message string // id of a delivery, where a test makes one
 	// addresses counts those that tests called from.
 	addresses atomic.Int64
 	document  document // that every answer is held against

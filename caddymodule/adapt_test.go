@@ -135,6 +135,20 @@ var refused = []struct {
 	{"usage for a moment", "usage {\nkeep 1h\n}", "", []string{"usage.keep 1h0m0s", "expected 1d to 3660d", "Caddyfile:2"}},
 	{"usage for ever", "usage {\nkeep 20000d\n}", "", []string{"usage.keep", "expected 1d to 3660d", "Caddyfile:2"}},
 	{"unknown usage option", "usage {\nfor 1d\n}", "", []string{`usage: unknown option "for"`, "expected keep", "Caddyfile:4"}},
+	{"webhook without a URL", "webhook", "", []string{"webhook: found nothing", "such as https://hooks.example.com/keys", "Caddyfile:3"}},
+	{"webhook of two URLs", "webhook https://a.example https://b.example", "", []string{"webhook: found 2 arguments", "Caddyfile:3"}},
+	{"webhook of no URL", "webhook hooks.example.com {\nsecret {env.S}\n}", "", []string{"webhook: expected a URL", "Caddyfile:3"}},
+	{"webhook over http", "webhook http://hooks.example.com {\nsecret {env.S}\n}", "", []string{"webhook: found http; expected https", "insecure allows it", "Caddyfile:3"}},
+	{"webhook without a secret", "webhook https://hooks.example.com", "", []string{"webhook: secret: found none", "such as {env.WEBHOOK_SECRET}", "Caddyfile:3"}},
+	{"webhook with an empty secret", "webhook https://hooks.example.com {\nsecret \"\"\n}", "", []string{"webhook: secret: expected whsec_", "Caddyfile:3"}},
+	{"webhook with another secret", "webhook https://hooks.example.com {\nsecret hush\n}", "", []string{"webhook: secret: expected whsec_ and 24 to 64 random bytes", "Caddyfile:3"}},
+	{"webhook with many secrets", "webhook https://hooks.example.com {\nsecret {a} {b} {c} {d} {e} {f}\n}", "", []string{"webhook: secret: found 6; expected 1 to 5", "Caddyfile:3"}},
+	{"webhook of refusals", "webhook https://hooks.example.com {\nsecret {env.S}\nevents api_key_refused\n}", "", []string{"api_key_refused is an event of a request", "Caddy's global option events", "Caddyfile:3"}},
+	{"webhook of an unknown event", "webhook https://hooks.example.com {\nsecret {env.S}\nevents created\n}", "", []string{`event "created": expected one of`, "Caddyfile:3"}},
+	{"webhook with an event twice", "webhook https://hooks.example.com {\nsecret {env.S}\nevents api_key_leaked api_key_leaked\n}", "", []string{"api_key_leaked is given twice", "Caddyfile:3"}},
+	{"webhook that waits for ever", "webhook https://hooks.example.com {\nsecret {env.S}\ntimeout 1h\n}", "", []string{"timeout 1h0m0s: expected 1s to 60s", "Caddyfile:3"}},
+	{"webhook that is a little insecure", "webhook https://hooks.example.com {\nsecret {env.S}\ninsecure yes\n}", "", []string{`insecure: found "yes"`, "expected nothing", "Caddyfile:5"}},
+	{"unknown webhook option", "webhook https://hooks.example.com {\nretries 5\n}", "", []string{`webhook: unknown option "retries"`, "expected one of secret, events, timeout, insecure", "Caddyfile:4"}},
 	{"option of a block without the block", "cache {\nttl 1s {\n}\n}", "", []string{"Caddyfile:4"}},
 
 	{"unknown option", "", "colour red", []string{`api_key_auth: unknown option "colour"`, "expected one of realm, credentials, public", "Caddyfile:7"}},
@@ -218,21 +232,30 @@ func TestMistakesInTheAdminHandlerAreRefused(t *testing.T) {
 }
 
 func TestJSONIsCheckedLikeACaddyfile(t *testing.T) {
+	const aSecret = "whsec_aHVzaGh1c2hodXNoaHVzaGh1c2hodXNo"
+	t.Setenv("HUSH_SECRET", "whsec_hush")
+	t.Setenv("HUSH_HOST", "hush.example.com")
 	for config, want := range map[string]string{
-		`{"apps":{"api_keys":{"colour":"red"}}}`:                                                                                                                     "colour",
-		`{"apps":{"api_keys":{"store":{"kind":"oracle"}}}}`:                                                                                                          `store "oracle": expected sqlite or postgres`,
-		`{"apps":{"api_keys":{"store":{"kind":"postgres"}}}}`:                                                                                                        "found no address",
-		`{"apps":{"api_keys":{"store":{"kind":"postgres","address":"postgres://u:hush@h:port/d"}}}}`:                                                                 "expected an address such as postgres://",
-		`{"apps":{"api_keys":{"store":{"kind":"postgres","address":"host=h pool_max_conns=2"}}}}`:                                                                    "pool_max_conns is 2; expected 4 or more",
-		`{"apps":{"api_keys":{"store":{"kind":"postgres","address":"host=h","listen":"host=h port=hush"}}}}`:                                                         "listen: ",
-		`{"apps":{"api_keys":{"store":{"kind":"postgres","address":"host=h","listen":"{env.NO_SUCH_VARIABLE_HERE}"}}}}`:                                              "every placeholder",
-		`{"apps":{"api_keys":{"cache":{"ttl":"-1s"}}}}`:                                                                                                              "negative",
-		`{"apps":{"api_keys":{"admin_key":"{env.NO_SUCH_VARIABLE_HERE}"}}}`:                                                                                          "set the variable",
-		`{"apps":{"api_keys":{"admin_key":"two words"}}}`:                                                                                                            "printable ASCII",
-		`{"apps":{"api_keys":{"store":{"kind":"sqlite","address":"{env.NO_SUCH_VARIABLE_HERE}"}}}}`:                                                                  "every placeholder",
-		`{"apps":{"http":{"servers":{"s":{"listen":[":0"],"routes":[{"handle":[{"handler":"api_key_auth","apis":[{"name":"a"},{"name":"a","paths":["/x"]}]}]}]}}}}}`: `"a"`,
-		`{"apps":{"http":{"servers":{"s":{"listen":[":0"],"routes":[{"handle":[{"handler":"api_key_auth","colour":1}]}]}}}}}`:                                        "colour",
-		`{"apps":{"http":{"servers":{"s":{"listen":[":0"],"routes":[{"handle":[{"handler":"api_key_admin","colour":1}]}]}}}}}`:                                       "colour",
+		`{"apps":{"api_keys":{"colour":"red"}}}`:                                                                                                                             "colour",
+		`{"apps":{"api_keys":{"store":{"kind":"oracle"}}}}`:                                                                                                                  `store "oracle": expected sqlite or postgres`,
+		`{"apps":{"api_keys":{"store":{"kind":"postgres"}}}}`:                                                                                                                "found no address",
+		`{"apps":{"api_keys":{"store":{"kind":"postgres","address":"postgres://u:hush@h:port/d"}}}}`:                                                                         "expected an address such as postgres://",
+		`{"apps":{"api_keys":{"store":{"kind":"postgres","address":"host=h pool_max_conns=2"}}}}`:                                                                            "pool_max_conns is 2; expected 4 or more",
+		`{"apps":{"api_keys":{"store":{"kind":"postgres","address":"host=h","listen":"host=h port=hush"}}}}`:                                                                 "listen: ",
+		`{"apps":{"api_keys":{"store":{"kind":"postgres","address":"host=h","listen":"{env.NO_SUCH_VARIABLE_HERE}"}}}}`:                                                      "every placeholder",
+		`{"apps":{"api_keys":{"cache":{"ttl":"-1s"}}}}`:                                                                                                                      "negative",
+		`{"apps":{"api_keys":{"admin_key":"{env.NO_SUCH_VARIABLE_HERE}"}}}`:                                                                                                  "set the variable",
+		`{"apps":{"api_keys":{"webhooks":[{"secrets":["{env.S}"]}]}}}`:                                                                                                       "webhook: found no URL",
+		`{"apps":{"api_keys":{"webhooks":[{"url":"https://h.example/hush","secrets":["{env.NO_SUCH_VARIABLE_HERE}"]}]}}}`:                                                    "every placeholder",
+		`{"apps":{"api_keys":{"webhooks":[{"url":"{env.NO_SUCH_VARIABLE_HERE}","secrets":["whsec_aHVzaGh1c2hodXNoaHVzaGh1c2hodXNo"]}]}}}`:                                    "every placeholder",
+		`{"apps":{"api_keys":{"webhooks":[{"url":"https://h.example/hush","secrets":["{env.HUSH_SECRET}"]}]}}}`:                                                              "webhook 1: secret: expected whsec_",
+		`{"apps":{"api_keys":{"webhooks":[{"url":"https://{env.HUSH_HOST}:x/","secrets":["whsec_aHVzaGh1c2hodXNoaHVzaGh1c2hodXNo"]}]}}}`:                                     "webhook 1: expected a URL",
+		`{"apps":{"api_keys":{"webhooks":[{"url":"https://h.example/hush","secrets":["` + aSecret + `"]},{"url":"https://h.example/hush","secrets":["` + aSecret + `"]}]}}}`: "webhook 2: has the URL of webhook 1",
+		`{"apps":{"api_keys":{"admin_key":"two words"}}}`:                                                                                                                    "printable ASCII",
+		`{"apps":{"api_keys":{"store":{"kind":"sqlite","address":"{env.NO_SUCH_VARIABLE_HERE}"}}}}`:                                                                          "every placeholder",
+		`{"apps":{"http":{"servers":{"s":{"listen":[":0"],"routes":[{"handle":[{"handler":"api_key_auth","apis":[{"name":"a"},{"name":"a","paths":["/x"]}]}]}]}}}}}`:         `"a"`,
+		`{"apps":{"http":{"servers":{"s":{"listen":[":0"],"routes":[{"handle":[{"handler":"api_key_auth","colour":1}]}]}}}}}`:                                                "colour",
+		`{"apps":{"http":{"servers":{"s":{"listen":[":0"],"routes":[{"handle":[{"handler":"api_key_admin","colour":1}]}]}}}}}`:                                               "colour",
 	} {
 		if err := validate([]byte(config)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%s: %v; want %q, and no password", config, err, want)
@@ -246,6 +269,7 @@ func FuzzCaddyfile(f *testing.F) {
 	}
 	f.Add("store sqlite\nkey_prefix kw\ncache {\nttl 1m\nlookups 5/s\n}", "realm x\npublic /a\napi a {\npath /b/{endpoint}/*\nread POST /b/{endpoint}/s\ngraphql\n}")
 	f.Add("", "fail_limit 20/m")
+	f.Add("webhook https://h.example/ {\nsecret whsec_aHVzaGh1c2hodXNoaHVzaGh1c2hodXNo {x}\nevents api_key_leaked\ntimeout 5s\ninsecure\n}\nwebhook http://h {\nsecret {x}\ninsecure\n}", "")
 	f.Add("", "api g {\npath /{endpoint}/*\ngrpc {\nread a.B/C d.*\n}\n}")
 	f.Add("cache", "credentials bearer basic header X query y\npreflight pass\nforward_credential\napi r {\nendpoint e /r/*\njsonrpc {\nread a* b\nmax_body 1KB\n}\n}")
 	f.Fuzz(func(t *testing.T, global, directive string) {

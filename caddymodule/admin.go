@@ -96,6 +96,8 @@ func (a *Admin) open(e *engine, catalog *gate.Catalog) error {
 		NoLeakReports: leaks.Off,
 		Changed:       a.app.events.changed,
 		GitHub:        alerts,
+		Webhooks:      showWebhooks(a.app.webhooks),
+		Redelivered:   e.hooks.Wake,
 	})
 	if err != nil {
 		return err

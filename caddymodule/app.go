@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -13,6 +14,7 @@ import (
 	"github.com/caddy-keywarden/keywarden/config"
 	"github.com/caddy-keywarden/keywarden/internal/gate"
 	"github.com/caddy-keywarden/keywarden/internal/keys"
+	"github.com/caddy-keywarden/keywarden/internal/webhook"
 )
 
 const appName = "api_keys"
@@ -29,6 +31,10 @@ type App struct {
 	config.App
 
 	settings config.Settings
+	webhooks []webhook.Endpoint
+	// loaded is when the configuration was: a webhook that is new is told of
+	// what happens from then on.
+	loaded   time.Time
 	redactor *redactor
 	events   *events
 	log      *zap.Logger
@@ -85,6 +91,10 @@ func (a *App) expand(repl *caddy.Replacer) (err error) {
 	if a.settings.AdminKey, err = expandAdminKey(a.settings.AdminKey, repl); err != nil {
 		return err
 	}
+	if a.webhooks, err = expandWebhooks(a.Webhooks, repl); err != nil {
+		return err
+	}
+	a.loaded = time.Now()
 	a.settings.Node, err = expandNode(a.settings.Node, repl)
 	return err
 }

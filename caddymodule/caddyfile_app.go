@@ -41,11 +41,17 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		usage {
 //			keep <duration>
 //		}
+//		webhook <url> {
+//			secret   <secret>...
+//			events   <event>...
+//			timeout  <duration>
+//			insecure
+//		}
 //		node       <name>
 //	}
 //
-// Every option may be left out. Placeholders in store, admin_key and node, such
-// as {env.NAME}, are replaced at load.
+// Every option may be left out; webhook may stand several times. Placeholders
+// in store, admin_key, webhook and node, such as {env.NAME}, are replaced at load.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	start := where(d)
@@ -55,6 +61,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		once("admin_key", text(&a.AdminKey, "a secret, such as {env.KEYWARDEN_ADMIN_KEY}")).
 		once("cache", a.readCache).
 		once("usage", a.readUsage).
+		several("webhook", a.readWebhook).
 		once("node", text(&a.Node, "a name, such as gw-1 or {env.NODE_NAME}")).
 		read(d)
 	if err != nil {

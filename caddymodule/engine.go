@@ -20,6 +20,7 @@ import (
 	"github.com/caddy-keywarden/keywarden/internal/gate"
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 	"github.com/caddy-keywarden/keywarden/internal/usage"
+	"github.com/caddy-keywarden/keywarden/internal/webhook"
 )
 
 // engines holds what survives a reload, one for each address of a store.
@@ -33,6 +34,7 @@ type engine struct {
 	lookup *gate.Lookup
 	feed   *feed.Feed
 	usage  *usage.Recorder
+	hooks  *webhook.Sender
 	member *fleet.Member // this node among those on the store
 	open   *openRequests
 	// sessions of the console outlive a reload, like everything here.
@@ -71,12 +73,13 @@ func openEngine(s config.Settings, log *zap.Logger) (*engine, error) {
 	e.log.Store(quiet(log))
 	ctx, stop := context.WithCancel(context.Background())
 	e.stop = stop
-	store, err := openStore(ctx, s.Store, keys.Options{OnCommit: e.apply})
+	store, err := openStore(ctx, s.Store, keys.Options{OnCommit: e.committed})
 	if err != nil {
 		stop()
 		return nil, err
 	}
 	e.store = store
+	e.hooks = e.newSender()
 	e.lookup, err = gate.NewLookup(store, lookupOptions(s))
 	if err != nil {
 		stop()
@@ -100,6 +103,7 @@ func openEngine(s config.Settings, log *zap.Logger) (*engine, error) {
 	e.work(func() { e.open.Run(ctx) })
 	e.work(func() { e.lookup.Run(ctx, e.fault("reading known secrets")) })
 	e.work(func() { e.warm(ctx, s.Warm) })
+	e.work(func() { e.hooks.Run(ctx, e.fault("sending webhooks")) })
 	e.work(func() {
 		report := e.fault("writing down how keys were used")
 		if err := e.usage.Run(ctx, report); err != nil {
@@ -113,6 +117,13 @@ func openEngine(s config.Settings, log *zap.Logger) (*engine, error) {
 func (e *engine) apply(c keys.Change) {
 	e.lookup.Apply(c)
 	e.open.doubt(c.Digests)
+}
+
+// committed makes a change of this process hold here. Who made a change tells
+// webhooks of it, at once.
+func (e *engine) committed(c keys.Change) {
+	e.apply(c)
+	e.hooks.Wake()
 }
 
 func (e *engine) work(run func()) {
@@ -176,6 +187,7 @@ func (e *engine) obey() {
 	e.lookup.Configure(last.options)
 	e.usage.Configure(last.usage)
 	e.open.askAfter(last.options.TTL)
+	e.hooks.Configure(last.app.webhooks, last.app.loaded)
 	e.log.Store(last.log)
 	if last.catalog != nil {
 		e.member.Declare(last.node, declared(last.catalog), keeps(last.options))

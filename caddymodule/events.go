@@ -13,22 +13,8 @@ import (
 
 	"github.com/caddy-keywarden/keywarden/admin"
 	"github.com/caddy-keywarden/keywarden/internal/gate"
+	"github.com/caddy-keywarden/keywarden/internal/keys"
 )
-
-// The events that operators can hook with Caddy's events app.
-const (
-	eventCreated = "api_key_created"
-	eventUpdated = "api_key_updated"
-	eventDeleted = "api_key_deleted"
-	eventLeaked  = "api_key_leaked"
-	eventRefused = "api_key_refused"
-)
-
-// eventOf is the event of an action.
-var eventOf = map[string]string{
-	"create": eventCreated, "import": eventCreated, "update": eventUpdated, "rotate": eventUpdated,
-	"delete": eventDeleted, "leak": eventLeaked,
-}
 
 const (
 	// An import of the most keys that a call may have fits in.
@@ -79,7 +65,7 @@ func newEvents(ctx caddy.Context, log *zap.Logger) (*events, error) {
 
 // Handle hears that all apps have started.
 func (e *events) Handle(context.Context, caddy.Event) error {
-	e.refusals.Store(e.app.ShouldEmit(eventRefused))
+	e.refusals.Store(e.app.ShouldEmit(keys.EventRefused))
 	e.started.Store(true)
 	return nil
 }
@@ -130,7 +116,7 @@ func (e *events) tell(name string, data map[string]any) {
 
 // changed tells of a change that the admin API has made and answered.
 func (e *events) changed(c admin.Change) {
-	name := eventOf[c.Action]
+	name := keys.EventOf(c.Action)
 	if !e.started.Load() || !e.app.ShouldEmit(name) {
 		return
 	}
@@ -148,7 +134,7 @@ func (e *events) refused(d *gate.Decision, now time.Time) {
 		e.omitted.Add(1)
 		return
 	}
-	e.tell(eventRefused, map[string]any{
+	e.tell(keys.EventRefused, map[string]any{
 		"key": string(d.Key.ID), "prefix": d.Key.Prefix, "owner": d.Key.Owner, "actor": string(d.Key.ID), "action": d.Outcome.Code(),
 		"api": d.API, "endpoint": d.Endpoint, "omitted": e.omitted.Swap(0),
 	})

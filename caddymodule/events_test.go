@@ -93,26 +93,26 @@ func TestHandlersHearOfWhatHappensToKeys(t *testing.T) {
 	}
 	made := call(201, "POST", "/v1/keys", `{"owner":"team-7","permissions":{"mode":"all"}}`)
 	secrets = append(secrets, made["secret"].(string))
-	expect(eventCreated, "create", made, string(admin.ID))
+	expect(keys.EventCreated, "create", made, string(admin.ID))
 	path := "/v1/keys/" + made["id"].(string)
 	changed := call(200, "PATCH", path, `{"owner":"team-8"}`)
-	expect(eventUpdated, "update", changed, string(admin.ID))
+	expect(keys.EventUpdated, "update", changed, string(admin.ID))
 	call(200, "PATCH", path, `{"owner":"team-8"}`) // changes nothing
 	call(422, "PATCH", path, `{"owner":1}`)
 	rotated := call(200, "POST", path+"/rotate", "{}")
 	secrets = append(secrets, rotated["secret"].(string))
-	expect(eventUpdated, "rotate", rotated, string(admin.ID))
+	expect(keys.EventUpdated, "rotate", rotated, string(admin.ID))
 	call(202, "POST", "/v1/leaks", `{"secret":"`+secrets[1]+`"}`)
-	expect(eventLeaked, "leak", rotated, "leak-report")
+	expect(keys.EventLeaked, "leak", rotated, "leak-report")
 	s.want(401, "GET", "/rest/users", bearer(secrets[1]))
-	if e := hear(t); e.Name() != eventRefused || e.Data["key"] != made["id"] || e.Data["action"] != "disabled_key" || e.Data["omitted"] != int64(0) {
+	if e := hear(t); e.Name() != keys.EventRefused || e.Data["key"] != made["id"] || e.Data["action"] != "disabled_key" || e.Data["omitted"] != int64(0) {
 		t.Errorf("heard %s %v", e.Name(), e.Data)
 	}
 	s.want(401, "GET", "/rest/users", bearer(secrets[0])) // no known key
 	call(204, "DELETE", path, "")
-	expect(eventDeleted, "delete", rotated, string(admin.ID))
+	expect(keys.EventDeleted, "delete", rotated, string(admin.ID))
 	imported := call(201, "POST", "/v1/keys/import", `{"keys":[{"owner":"x","permissions":{"mode":"all"},"secret":"one-of-another-system"}]}`)
-	expect(eventCreated, "import", imported["data"].([]any)[0].(map[string]any), string(admin.ID))
+	expect(keys.EventCreated, "import", imported["data"].([]any)[0].(map[string]any), string(admin.ID))
 }
 
 func TestAFloodOfRefusalsIsToldInPart(t *testing.T) {

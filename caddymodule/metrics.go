@@ -45,12 +45,24 @@ var (
 		Name: "caddy_api_key_admin_requests_total",
 		Help: "Requests to the admin API and the console, by status of the answer.",
 	}, []string{"status"})
+	webhookAttemptsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "caddy_api_key_auth_webhook_attempts_total",
+		Help: "Messages sent to webhooks, by what became of them: delivered, pending (sent again later), failed (given up).",
+	}, []string{"result"})
 	feedConnected = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "caddy_api_key_auth_feed_connected",
 		Help: "1 while this process hears of changes of keys that other nodes make, else 0.",
 	}, feedState)
 	keyStates = &keyStateCollector{desc: prometheus.NewDesc(
 		"caddy_api_key_auth_key_state", "Keys in the store, by state.", []string{"state"}, nil)}
+
+	webhookAttempts = func() map[keys.DeliveryState]prometheus.Counter {
+		counters := map[keys.DeliveryState]prometheus.Counter{}
+		for _, state := range []keys.DeliveryState{keys.Delivered, keys.Pending, keys.Failed} {
+			counters[state] = webhookAttemptsTotal.WithLabelValues(string(state))
+		}
+		return counters
+	}()
 
 	cacheCounters = func() (counters [gate.Stale + 1]prometheus.Counter) {
 		for found := range counters {
@@ -63,7 +75,7 @@ var (
 // registerMetrics registers the collectors in a configuration's registry.
 func registerMetrics(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
-		requestsTotal, cacheTotal, storeSeconds, storeErrorsTotal, changeLagSeconds, feedConnected, adminRequestsTotal, keyStates,
+		requestsTotal, cacheTotal, storeSeconds, storeErrorsTotal, changeLagSeconds, feedConnected, adminRequestsTotal, webhookAttemptsTotal, keyStates,
 	} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {

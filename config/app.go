@@ -53,6 +53,9 @@ type App struct {
 	// Whether and how long it is kept how keys are used.
 	Usage *Usage `json:"usage,omitempty"`
 
+	// Who is told, by signed messages, what happens to keys.
+	Webhooks []Webhook `json:"webhooks,omitempty"`
+
 	// What other gateways on the store, and people, call this one: 1 to 100 of
 	// the characters a-z, A-Z, 0-9, `.`, `_`, `:` and `-`. Placeholders are
 	// replaced at load. Default: the host's name and the process's number.
@@ -185,6 +188,9 @@ func (a *App) Validate() error {
 	}
 	if a.Usage != nil {
 		faults = append(faults, a.Usage.validate())
+	}
+	for i := range a.Webhooks {
+		faults = append(faults, a.Webhooks[i].Validate())
 	}
 	return errors.Join(faults...)
 }

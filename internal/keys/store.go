@@ -246,6 +246,8 @@ type Store interface {
 	// Counts returns how many keys have each status at now.
 	Counts(ctx context.Context, now time.Time) (Counts, error)
 
+	Outbox
+
 	// Ping says whether the store can be asked now.
 	Ping(ctx context.Context) error
 	// Close ends the store; calls under way fail or finish.

@@ -106,11 +106,31 @@ func fill(t *testing.T, s keys.Store, n int) {
 		{Key: rotated.Key.ID, What: keys.What{API: "rest", Endpoint: "é", Access: permission.Read, Outcome: keys.OutcomeAllowed}, N: 3, LastAt: moment},
 		{Key: expired.Key.ID, What: keys.What{Outcome: "expired_key"}, N: 1, LastAt: moment},
 	}}))
+	tellWebhook(t, s)
 	var more []keys.New
 	for i := range n {
 		more = append(more, newKey(t, fmt.Sprintf("key %d", i), nil))
 	}
 	must(s.Create(ctx, by(0), "import", more))
+}
+
+// tellWebhook makes a webhook that was told of one change, and not of others yet.
+func tellWebhook(t *testing.T, s keys.Store) {
+	t.Helper()
+	ctx := t.Context()
+	if err := s.Subscribe(ctx, "wh_a", moment); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Enqueue(ctx, "wh_a", map[string]string{"delete": "gone", "rotate": "changed"}, moment); err != nil {
+		t.Fatal(err)
+	}
+	told, err := s.Claim(ctx, "wh_a", time.Minute, 1)
+	if err != nil || len(told) != 1 {
+		t.Fatalf("claimed %v, %v", told, err)
+	}
+	if err := s.Settle(ctx, &told[0], keys.DeliveryResult{State: keys.Pending, Status: 500, Error: "answered 500", After: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // content is all that a store shows.
@@ -126,6 +146,8 @@ type content struct {
 	Unused    []keys.ID
 	Usage     []*keys.Usage
 	Owners    *keys.UsageSums
+	Told      []keys.Delivery
+	Behind    bool // there is something that the webhook has not been told
 }
 
 func read(t *testing.T, s keys.Store) content {
@@ -187,6 +209,13 @@ func read(t *testing.T, s keys.Store) content {
 	}
 	c.Owners, err = s.SumUsage(ctx, keys.UsageSumQuery{Group: keys.ByOwner, Step: keys.Day, From: moment, To: moment.Add(time.Hour)})
 	must(err)
+	c.Told, _, err = s.Deliveries(ctx, keys.DeliveryQuery{})
+	must(err)
+	wait, waits, err := s.Due(ctx, "wh_a")
+	if !errors.Is(err, keys.ErrNoSuchWebhook) { // as in an empty store
+		must(err)
+	}
+	c.Behind = waits && wait == 0
 	return c
 }
 
@@ -219,7 +248,7 @@ func TestACopyHoldsEverything(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff([]sqlstore.Copied{{Name: "keys", Rows: 1104}, {Name: "secrets", Rows: 1105}, {Name: "audit entries", Rows: 1110}, {Name: "endpoints", Rows: 2}, {Name: "usage counts", Rows: 6}, {Name: "usage totals", Rows: 4}}, copied); diff != "" {
+			if diff := cmp.Diff([]sqlstore.Copied{{Name: "keys", Rows: 1104}, {Name: "secrets", Rows: 1105}, {Name: "audit entries", Rows: 1110}, {Name: "endpoints", Rows: 2}, {Name: "usage counts", Rows: 6}, {Name: "usage totals", Rows: 4}, {Name: "webhooks", Rows: 1}, {Name: "webhook deliveries", Rows: 2}}, copied); diff != "" {
 				t.Errorf("copied (-want +got):\n%s", diff)
 			}
 			target := to.open()

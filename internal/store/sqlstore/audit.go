@@ -95,11 +95,13 @@ func scanAudit(from scanner) (n int64, e keys.AuditEntry, err error) {
 		return 0, keys.AuditEntry{}, err
 	}
 	e.ID, e.At = auditID(n), fromMilli(at)
-	if before.Valid {
-		e.Before = json.RawMessage(before.String)
-	}
-	if after.Valid {
-		e.After = json.RawMessage(after.String)
-	}
+	e.Before, e.After = rawJSON(before), rawJSON(after)
 	return n, e, nil
+}
+
+func rawJSON(text sql.NullString) json.RawMessage {
+	if !text.Valid {
+		return nil
+	}
+	return json.RawMessage(text.String)
 }

@@ -27,7 +27,7 @@ type Progress func(table string, checking bool, done, all int64)
 
 // Copy copies everything that lasts from one store into another, which must
 // be empty: keys with their ids, versions and times, the digests of all
-// secrets, the audit, the registered endpoints and usage, as they are at one moment.
+// secrets, the audit, the registered endpoints, usage and what webhooks were told, as they are at one moment.
 // What was copied is read again and compared before it is committed: the other
 // store has all or nothing.
 //
@@ -93,6 +93,8 @@ var copiedTables = []table{
 	{"endpoints", "endpoints", []Column{{"api", String}, {"id", String}, {"title", String}}, "api, id"},
 	{"usage", "usage counts", usageColumns, "step, at, key_n, api, endpoint, access, outcome"},
 	{"usage_totals", "usage totals", totalColumns, "step, at, api, owner"},
+	{"webhooks", "webhooks", []Column{{"id", String}, {"place", Integer}}, "id"},
+	{"webhook_deliveries", "webhook deliveries", deliveryColumns, "n"},
 }
 
 // copiedAtOnce is how many rows are in memory at a time; toldEvery, of how many
@@ -130,7 +132,9 @@ func (c *copying) run() ([]Copied, error) {
 
 const (
 	continueSeqSQL = `UPDATE counters SET seq = $1`
-	emptySQL       = `SELECT NOT EXISTS (SELECT 1 FROM keys) AND NOT EXISTS (SELECT 1 FROM secrets)
+	// A gateway that ran on the empty target has told nobody of anything.
+	forgetWebhooksSQL = `DELETE FROM webhooks`
+	emptySQL          = `SELECT NOT EXISTS (SELECT 1 FROM keys) AND NOT EXISTS (SELECT 1 FROM secrets)
 		AND NOT EXISTS (SELECT 1 FROM audit) AND NOT EXISTS (SELECT 1 FROM endpoints)
 		AND NOT EXISTS (SELECT 1 FROM usage) AND NOT EXISTS (SELECT 1 FROM usage_totals)`
 )
@@ -154,6 +158,9 @@ func (c *copying) begin() error {
 	}
 	if _, err := c.dst.ExecContext(c.ctx, continueSeqSQL, last+1); err != nil {
 		return fmt.Errorf("numbering changes on: %w", err)
+	}
+	if _, err := c.dst.ExecContext(c.ctx, forgetWebhooksSQL); err != nil {
+		return fmt.Errorf("forgetting webhooks of the empty target: %w", err)
 	}
 	if c.engine.Wake != nil {
 		if err := c.engine.Wake(c.ctx, c.dst); err != nil {

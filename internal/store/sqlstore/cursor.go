@@ -12,10 +12,11 @@ import (
 
 // The lists that are paged, as they stand in cursors.
 const (
-	keyList    = 'k'
-	unusedList = 'u'
-	sortedList = 's'
-	auditList  = 'a'
+	keyList      = 'k'
+	unusedList   = 'u'
+	sortedList   = 's'
+	auditList    = 'a'
+	deliveryList = 'd'
 )
 
 const (

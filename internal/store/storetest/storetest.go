@@ -50,6 +50,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		{"Feed", feedTests},
 		{"Counts", countTests},
 		{"Nodes", nodeTests},
+		{"Webhooks", webhookTests},
 		{"Concurrency", concurrencyTests},
 		{"Faults", faultTests},
 	} {
