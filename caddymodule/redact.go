@@ -37,7 +37,8 @@ func (r *redactor) wrap(c zapcore.Core) zapcore.Core {
 	if c == nil {
 		return nil
 	}
-	if _, ok := c.(*redactingCore); ok {
+	switch c.(type) {
+	case *redactingCore, *laterCore:
 		return c
 	}
 	return &redactingCore{core: c, redactor: r}
@@ -53,28 +54,14 @@ type redactingCore struct {
 // Enabled implements zapcore.LevelEnabler.
 func (c *redactingCore) Enabled(level zapcore.Level) bool { return c.core.Enabled(level) }
 
-// With implements zapcore.Core. reverse_proxy adds each request to a logger that
-// it hardly ever writes to; encoding it took a twentieth of a proxied
-// request's CPU time. What can't change any more is encoded when an entry is.
+// With implements zapcore.Core.
 func (c *redactingCore) With(fields []zapcore.Field) zapcore.Core {
-	clean := c.redactor.fields(fields)
-	if slices.ContainsFunc(clean, mayChange) {
-		return &redactingCore{core: c.core.With(clean), redactor: c.redactor}
+	for i := range fields {
+		if !canWait(fields[i]) {
+			return &redactingCore{core: c.core.With(c.redactor.fields(fields)), redactor: c.redactor}
+		}
 	}
-	return &redactingCore{core: zapcore.NewLazyWith(c.core, clean), redactor: c.redactor}
-}
-
-// mayChange reports whether a field could read otherwise later: it points to
-// what belongs to somebody. A request that was cleaned is a copy of our own.
-func mayChange(f zapcore.Field) bool {
-	switch f.Type {
-	case zapcore.ObjectMarshalerType:
-		_, ours := f.Interface.(*redactedRequest)
-		return !ours
-	case zapcore.BoolType, zapcore.DurationType, zapcore.Float64Type, zapcore.Int64Type, zapcore.StringType, zapcore.TimeType, zapcore.Uint64Type:
-		return false
-	}
-	return true
+	return c.addLater(fields)
 }
 
 // Check implements zapcore.Core. The cores below must decide themselves: a

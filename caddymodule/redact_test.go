@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -345,5 +347,71 @@ func TestARequestIsEncodedOnlyForAnEntryThatIsWritten(t *testing.T) {
 	logger.With(zap.Strings("words", []string{"these", "may", "change"}))
 	if encoded != 2 {
 		t.Error("a field that may change is not encoded at once")
+	}
+}
+
+// sentRequest is a request as reverse_proxy has it when it logs.
+func sentRequest(t *testing.T) *http.Request {
+	t.Helper()
+	ctx := context.WithValue(t.Context(), caddy.CtxKey("reverse_proxy.dial_info"), reverseproxy.DialInfo{})
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://api.example/rest/a?key=kw_secret", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.RequestURI = "/rest/a?key=kw_secret"
+	r.Header.Set("X-Api-Key", "kw_secret")
+	if !isOutgoing(r) {
+		t.Fatal("this version of Caddy marks requests otherwise")
+	}
+	return r
+}
+
+func TestARequestThatWasSentIsNotCopiedUnlessItIsLogged(t *testing.T) {
+	core, entries := observer.New(zapcore.InfoLevel)
+	redactor := newRedactor()
+	redactor.mask.Store(testMask())
+	wrapped := redactor.wrap(core)
+	fields := []zapcore.Field{zap.String("upstream", "a:1"), zap.Duration("duration", time.Second), zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: sentRequest(t)})}
+	var with zapcore.Core
+	if n := testing.AllocsPerRun(100, func() {
+		with = wrapped.With(fields)
+		if with.Check(zapcore.Entry{Level: zapcore.DebugLevel}, nil) != nil {
+			t.Error("an entry of a level that is off is written")
+		}
+	}); n > 1 {
+		t.Errorf("%v allocations for what nobody logs, want 1", n)
+	}
+	zap.New(with).Named("proxy").With(zap.Int("status", 502)).Info("aborting")
+	text := fmt.Sprint(entries.All()[0].ContextMap())
+	if !strings.Contains(text, "uri:/rest/a?key=REDACTED") || !strings.Contains(text, "status:502") || strings.Contains(text, "kw_secret") {
+		t.Errorf("logged %s", text)
+	}
+}
+
+// The order in which loggers are derived and written to is their users'.
+func TestFieldsThatWaitAreRedactedWhicheverWayTheyAreWritten(t *testing.T) {
+	secret := testSecret(t)
+	for name, write := range map[string]func(zapcore.Core){
+		"Check": func(c zapcore.Core) { zap.New(c).Info("m") },
+		"Write": func(c zapcore.Core) { _ = c.Write(zapcore.Entry{Message: "m"}, nil) },
+		"With":  func(c zapcore.Core) { zap.New(c.With([]zapcore.Field{zap.String("more", secret)})).Info("m") },
+		"wrap":  func(c zapcore.Core) { zap.New(newRedactor().wrap(c)).Info("m") },
+		"twice": func(c zapcore.Core) { zap.New(c).Info("first"); zap.New(c).Info("m") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			core, entries := observer.New(zapcore.DebugLevel)
+			redactor := newRedactor()
+			redactor.mask.Store(testMask())
+			with := redactor.wrap(core).With([]zapcore.Field{zap.String("secret", secret), zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: sentRequest(t)})})
+			write(with)
+			if err := with.Sync(); err != nil {
+				t.Error(err)
+			}
+			last := entries.All()[entries.Len()-1]
+			text := fmt.Sprint(last.ContextMap())
+			if last.Message != "m" || !strings.Contains(text, "uri:/rest/a?key=REDACTED") || strings.Contains(text, secret) || strings.Contains(text, "kw_secret") {
+				t.Errorf("logged %s %s", last.Message, text)
+			}
+		})
 	}
 }
