@@ -57,7 +57,7 @@ func openWith(ctx context.Context, path string, migrations fs.FS, o keys.Options
 			err = errors.Join(err, pools.close())
 		}
 	}()
-	w, err := newWatch(ctx, pools.watch)
+	w, err := newWatch(ctx, pools.watch, path)
 	if err != nil {
 		return nil, err
 	}
