@@ -90,7 +90,7 @@ func (s *Store) AwaitChange(ctx context.Context, after keys.Seq) error {
 	for {
 		commit := s.watch.nextCommit() // before looking, or a commit is missed
 		if last.mustAsk(s.watch.log, time.Now()) {
-			seq, err := s.watch.ask()
+			seq, err := s.watch.ask() //nolint:contextcheck // see there
 			if err != nil {
 				return errors.Join(ctx.Err(), fmt.Errorf("watching for changes: %w", err))
 			}
