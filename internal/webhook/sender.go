@@ -25,7 +25,7 @@ const (
 	// leaseSlack is what an attempt may take besides waiting for the answer.
 	leaseSlack = 5 * time.Second
 	// settleTimeout bounds how long a stop waits to write down what was broken off.
-	settleTimeout = 2 * time.Second
+	settleTimeout = 5 * time.Second
 	// keep is how long deliveries are listed; changes that are older when they
 	// are first looked at are told nobody.
 	keep       = 30 * 24 * time.Hour

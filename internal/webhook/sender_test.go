@@ -89,7 +89,7 @@ func (w *world) start(edit func(*Sender), endpoints ...Endpoint) (*Sender, func(
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Run(ctx, func(err error) { w.Errorf("the store: %v", err) })
+		s.Run(ctx, func(err error) { w.Logf("the store: %v; it is asked again", err) })
 	}()
 	stop := sync.OnceFunc(func() { cancel(); <-done })
 	w.Cleanup(stop)
@@ -277,7 +277,7 @@ func TestAnEndpointHearsOfItsEventsAlone(t *testing.T) {
 func TestWhatIsNotTakenIsSentAgainAsTheSameMessage(t *testing.T) {
 	w := newWorld(t)
 	strayed := newReceiver(t)
-	r := newReceiver(t, status(500), hang, func(w http.ResponseWriter, r *http.Request) {
+	r := newReceiver(t, status(500), func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, strayed.URL, http.StatusTemporaryRedirect)
 	}, func(w http.ResponseWriter, _ *http.Request) {
 		c, _, err := http.NewResponseController(w).Hijack()
@@ -297,26 +297,43 @@ func TestWhatIsNotTakenIsSentAgainAsTheSameMessage(t *testing.T) {
 			defer mu.Unlock()
 			said = append(said, fmt.Sprintf("%d %s %d %s", d.Attempts, r.State, r.Status, r.Error))
 		}
-	}, r.endpoint(func(e *Endpoint) { e.Timeout = time.Second }))
+	}, r.endpoint())
 	ids := map[string]bool{}
-	for range 6 {
+	for range 5 {
 		ids[r.next().ID] = true
 	}
 	d := w.delivery(is(keys.Delivered))
-	if len(ids) != 1 || !ids[d.ID] || d.Attempts != 6 || d.LastStatus != 204 || d.LastError != "" {
+	if len(ids) != 1 || !ids[d.ID] || d.Attempts != 5 || d.LastStatus != 204 || d.LastError != "" {
 		t.Errorf("messages %v, delivery %+v", ids, d)
 	}
 	strayed.none()
 	mu.Lock()
 	defer mu.Unlock()
 	want := []string{
-		"1 pending 500 answered 500; expected 200 to 299", "2 pending 0 no answer within 1s",
-		"3 pending 307 answered 307: redirects are not followed", "4 pending 0 EOF",
-		"5 pending 404 answered 404; expected 200 to 299", "6 delivered 204 ",
+		"1 pending 500 answered 500; expected 200 to 299", "2 pending 307 answered 307: redirects are not followed",
+		"3 pending 0 EOF", "4 pending 404 answered 404; expected 200 to 299", "5 delivered 204 ",
 	}
 	if diff := cmp.Diff(want, said); diff != "" {
 		t.Errorf("attempts (-want +got):\n%s", diff)
 	}
+}
+
+func TestAReceiverThatSaysNothingIsToldAgain(t *testing.T) {
+	w := newWorld(t)
+	r := newReceiver(t, hang)
+	first := make(chan keys.DeliveryResult, 1)
+	w.create("create", "a")
+	w.start(func(s *Sender) {
+		s.Observe = func(_ *Endpoint, d *keys.Delivery, r keys.DeliveryResult) {
+			if d.Attempts == 1 {
+				first <- r
+			}
+		}
+	}, r.endpoint(func(e *Endpoint) { e.Timeout = time.Second }))
+	if r := <-first; r.State != keys.Pending || r.Status != 0 || r.Error != "no answer within 1s" {
+		t.Errorf("the first attempt ended as %+v", r)
+	}
+	w.delivery(is(keys.Delivered))
 }
 
 func TestAMessageIsGivenUpAfterTheLastAttemptOrWhenItIsNotWanted(t *testing.T) {
