@@ -149,7 +149,7 @@ func (a *api) identifySession(r *http.Request, digest *keys.Digest, now time.Tim
 	if err := crossOrigin.Check(r); err != nil {
 		return nil, errCrossOrigin
 	}
-	if a.ConfigAdmin != nil && sameDigest(digest, a.ConfigAdmin) {
+	if a.ConfigAdmin != nil && digest.Is(a.ConfigAdmin) {
 		return configIdentity, nil
 	}
 	d := a.Authenticator.AuthenticateDigest(r, digest, now)

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"math"
 	"net/http"
 	"time"
@@ -40,7 +39,7 @@ func (a *api) isConfigAdmin(r *http.Request, now time.Time) (is bool, spent gues
 		}
 	}
 	digest := keys.Digest(sha256.Sum256([]byte(text)))
-	is = sameDigest(&digest, a.ConfigAdmin)
+	is = digest.Is(a.ConfigAdmin)
 	if is {
 		a.guesses.settle(spent)
 	}
@@ -73,9 +72,4 @@ func (g guesses) judged(d gate.Decision, spent guess) gate.Decision {
 		d.Reason = "too many wrong admin keys have come from this address, so the one of the configuration is not taken from it for a while; stored admin keys are"
 	}
 	return d
-}
-
-// sameDigest compares in constant time.
-func sameDigest(a, b *keys.Digest) bool {
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }

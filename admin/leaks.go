@@ -179,7 +179,7 @@ func (a *api) leaked(c *call, given string, found keys.FoundAt) (bool, error) {
 		return false, nil //nolint:nilerr // no key can have it
 	}
 	digest := secret.Digest()
-	if a.ConfigAdmin != nil && sameDigest(&digest, a.ConfigAdmin) {
+	if a.ConfigAdmin != nil && digest.Is(a.ConfigAdmin) {
 		a.Logger.ErrorContext(c.ctx, "the admin key of the configuration was reported as leaked; change admin_key and reload", "source", found.Source, "url", found.URL)
 		return true, nil
 	}

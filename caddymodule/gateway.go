@@ -2,7 +2,7 @@ package caddymodule
 
 import (
 	"context"
-	"crypto/subtle"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -79,8 +79,10 @@ func (g *Gateway) Address() string { return g.address }
 
 // Accepts says whether secret is an admin key, and with which access.
 func (g *Gateway) Accepts(ctx context.Context, secret string) (access string, ok bool, err error) {
-	if key := g.settings.AdminKey; key != "" && subtle.ConstantTimeCompare([]byte(key), []byte(secret)) == 1 {
-		return permission.Write.String(), true, nil
+	if configured := configAdmin(g.settings.AdminKey); configured != nil {
+		if given := keys.Digest(sha256.Sum256([]byte(secret))); given.Is(configured) {
+			return permission.Write.String(), true, nil
+		}
 	}
 	parsed, err := keys.ForeignSecret(secret)
 	if err != nil {

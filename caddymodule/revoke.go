@@ -110,7 +110,7 @@ func (o *openRequests) doubt(digests []keys.Digest) {
 	for i := range digests {
 		d := &digests[i]
 		o.shard(d).each(func(request *openRequest) {
-			request.doubted = request.doubted || request.key.Digest == *d
+			request.doubted = request.doubted || request.key.Digest.Is(d)
 		})
 	}
 	o.look()

@@ -109,20 +109,10 @@ func (c *Cache) live(in *ristretto.Cache[uint64, *Entry], d *keys.Digest) *Entry
 	if !ok || e == nil || e.generation != c.generation.Load() {
 		return nil
 	}
-	if !same(&e.digest, d) {
+	if !e.digest.Is(d) {
 		return nil
 	}
 	return e
-}
-
-// same compares digests in constant time, as crypto/subtle does, but a word
-// at a time.
-func same(a, b *keys.Digest) bool {
-	var differing uint64
-	for i := 0; i < len(a); i += 8 {
-		differing |= binary.LittleEndian.Uint64(a[i:]) ^ binary.LittleEndian.Uint64(b[i:])
-	}
-	return differing == 0
 }
 
 // Ticket must be taken before the store is asked.
