@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -182,6 +183,68 @@ func TestWhoMayNotAskLearnsNothingOfIDs(t *testing.T) {
 		}
 	}
 	s.do("GET", guess, "").problem(404, "no_such_key")
+}
+
+// Nor does the answer of one that is not there say why it is not.
+func TestEveryIDThatIsNoneIsAnsweredAlike(t *testing.T) {
+	s := newSite(t)
+	gone := s.create(`{"permissions": {"mode": "all"}}`).get("id")
+	s.do("DELETE", "/v1/keys/"+gone, "").want(204)
+	for _, call := range [][3]string{
+		{"GET", "", ""},
+		{"PATCH", "", `{"name":"x"}`},
+		{"DELETE", "", ""},
+		{"POST", "/rotate", ""},
+		{"GET", "/usage", ""},
+		{"GET", "/suggestion", ""},
+		{"POST", "/impact", `{"delete":true}`},
+	} {
+		want := s.do(call[0], "/v1/keys/"+gone+call[1], call[2]).problem(404, "no_such_key").text
+		for _, id := range []string{"key_0", "config", "bootstrap", "leak-report", "x", strings.ToUpper(string(s.adminID)), string(s.adminID) + "%20", "%00", "%27", strings.Repeat("k", 5000)} {
+			if got := s.do(call[0], "/v1/keys/"+id+call[1], call[2]).problem(404, "no_such_key").text; got != want {
+				t.Errorf("%s %s%s is answered %s, and a key that is gone %s", call[0], id, call[1], got, want)
+			}
+		}
+	}
+}
+
+// Neither who has no admin access nor who may only read can make a key with
+// more of it, or get hold of one that has: its secret, its state or its life.
+func TestNobodyGivesAdminAccessThatTheyDoNotHold(t *testing.T) {
+	s, sessions := newSessionSite(t)
+	secrets := map[string]string{}
+	ids := map[string]string{}
+	for name, access := range map[string]permission.Access{"none": permission.None, "read": permission.Read} {
+		secret, id := s.seed(name, permission.Set{Mode: permission.All}, access)
+		secrets[name], ids[name] = "Authorization: Bearer "+secret, string(id)
+	}
+	secrets["session"], ids["session"] = s.signIn(sessions, strings.TrimPrefix(secrets["read"], "Authorization: Bearer ")), ids["read"]
+	disabled := s.create(`{"permissions": {"mode": "all"}, "admin": "write", "enabled": false}`).get("id")
+	expired := s.create(`{"permissions": {"mode": "all"}, "admin": "write", "expires_at": "2026-01-02T03:05:00Z"}`).get("id")
+	s.pass(time.Minute)
+	before := s.stored()
+	for who, credential := range secrets {
+		for _, call := range [][3]string{
+			{"POST", "/v1/keys", `{"permissions": {"mode": "all"}, "admin": "write"}`},
+			{"POST", "/v1/keys", `{"permissions": {"mode": "all"}, "admin": "read"}`},
+			{"POST", "/v1/keys", `{"permissions": {"mode": "all"}}`},
+			{"POST", "/v1/keys/import", `{"keys": [{"permissions": {"mode": "all"}, "admin": "write", "secret": "a-secret-of-my-own-making"}]}`},
+			{"PATCH", "/v1/keys/" + ids[who], `{"admin": "write"}`},
+			{"PATCH", "/v1/keys/" + ids[who], `{"expires_at": null}`},
+			{"PATCH", "/v1/keys/" + disabled, `{"enabled": true}`},
+			{"PATCH", "/v1/keys/" + expired, `{"expires_at": null}`},
+			{"PATCH", "/v1/keys/" + string(s.adminID), `{"allowed_cidrs": ["203.0.113.0/24"]}`},
+			{"POST", "/v1/keys/" + string(s.adminID) + "/rotate", ""},
+			{"POST", "/v1/keys/" + disabled + "/rotate", ""},
+			{"POST", "/v1/keys/" + ids[who] + "/rotate", ""},
+			{"DELETE", "/v1/keys/" + string(s.adminID), ""},
+		} {
+			s.do(call[0], call[1], call[2], noKey, credential).problem(403, "insufficient_access")
+		}
+	}
+	if s.stored() != before {
+		t.Error("something was changed")
+	}
 }
 
 func TestIDsAreNotCounted(t *testing.T) {
