@@ -27,7 +27,7 @@ GOLANGCI := $(GO) tool -modfile=tools/go.mod golangci-lint
 VULN     := $(GO) tool -modfile=tools/go.mod govulncheck
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint vuln format browser bench compare fuzz check deps programs assets clean
+.PHONY: help run build test race lint vuln format browser bench compare costs baseline overhead fuzz check deps programs assets clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,15 @@ compare: build ## measure this gateway beside others that are installed (wrk mak
 	@$(GO) build $(FLAGS) -o bin/compare ./scripts/compare
 	@bin/compare -docs docs $(COMPARE)
 
+costs: programs ## compare what requests cost (allocations, instructions) with bench/baseline.txt
+	@$(GO) run $(FLAGS) ./scripts/baseline $(FLAGS)
+
+baseline: programs ## write bench/baseline.txt anew
+	@$(GO) run $(FLAGS) ./scripts/baseline -write $(FLAGS)
+
+overhead: build ## measure what is added to bare Caddy a request: CPU time, allocations
+	@$(GO) run $(FLAGS) ./scripts/overhead
+
 fuzz: programs ## run every fuzz target for FUZZTIME (60s) each
 	@set -e; grep -rlE --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
 		grep -oE '^func Fuzz[A-Za-z0-9_]*' "$$file" | cut -c6- | while read -r target; do \
@@ -74,7 +83,7 @@ fuzz: programs ## run every fuzz target for FUZZTIME (60s) each
 		done; \
 	done
 
-check: lint test race ## everything that must pass before a change is sent
+check: lint costs test race ## everything that must pass before a change is sent
 
 deps: programs ## fetch the modules that building, testing and linting need, Postgres and Chromium
 	$(GO) mod download

@@ -2,7 +2,8 @@
 # Installs the programs that tests start besides Go's own: Postgres, pgbouncer,
 # a pooler that operators put in front of it, Chromium, for the console, and the
 # servers that internal/attack stands behind the gateway: nginx, Apache httpd,
-# Python, and Node with the packages of internal/attack/testdata/node.
+# Python, and Node with the packages of internal/attack/testdata/node; and
+# valgrind, by which make costs counts instructions.
 # Where all are there, it says and does nothing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -33,6 +34,10 @@ has apache2 httpd || missing="$missing apache2-bin"
 has python3 || missing="$missing python3"
 has node nodejs || missing="$missing nodejs"
 has npm || missing="$missing npm"
+# Where it is not to be had, instructions are not counted.
+if [ "$(uname -sm)" = "Linux x86_64" ] && command -v apt-get >/dev/null; then
+	has valgrind || missing="$missing valgrind"
+fi
 
 modules=internal/attack/testdata/node
 has_modules() {

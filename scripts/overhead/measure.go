@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// figures are what one round of one gateway took, per request.
+type figures struct {
+	cpu       time.Duration
+	objects   float64
+	bytes     float64
+	perSecond float64
+}
+
+// side is a gateway, its callers, and what was measured.
+type side struct {
+	*gateway
+	*callers
+	rounds []figures
+}
+
+func open(ctx context.Context, dir, upstream string, auth bool, o options) (*side, error) {
+	g, err := start(ctx, dir, upstream, auth, o)
+	if err != nil {
+		return nil, err
+	}
+	c, err := call(ctx, g.front, o.connections, g.secrets)
+	if err != nil {
+		return nil, errors.Join(err, g.stop())
+	}
+	return &side{gateway: g, callers: c}, nil
+}
+
+func (s *side) end() error {
+	s.callers.close()
+	return s.stop()
+}
+
+// round sends requests and notes what they took.
+func (s *side) round(ctx context.Context, requests int) error {
+	objects, size, err := s.allocated(ctx)
+	if err != nil {
+		return err
+	}
+	before, err := s.cpu()
+	if err != nil {
+		return err
+	}
+	took, err := s.send(requests)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	after, err := s.cpu()
+	if err != nil {
+		return err
+	}
+	objectsAfter, sizeAfter, err := s.allocated(ctx)
+	if err != nil {
+		return err
+	}
+	n := float64(requests)
+	s.rounds = append(s.rounds, figures{
+		cpu: (after - before) / time.Duration(requests), objects: (objectsAfter - objects) / n, bytes: (sizeAfter - size) / n, perSecond: n / took.Seconds(),
+	})
+	return nil
+}
+
+// measure measures both in turns, and prints what came of it.
+func measure(ctx context.Context, dir, upstream string, o options) (err error) {
+	bare, err := open(ctx, dir, upstream, false, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bare.end()) }()
+	ours, err := open(ctx, dir, upstream, true, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ours.end()) }()
+	both := []*side{bare, ours}
+	for _, s := range both { // connections to the upstream, caches, the heap's size
+		if _, err := s.send(o.requests); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	var profiles []chan error
+	if o.profile != "" {
+		for _, s := range both {
+			profiles = append(profiles, s.profile(ctx, o))
+		}
+	}
+	for i := range o.rounds {
+		for _, s := range both {
+			if err := s.round(ctx, o.requests); err != nil {
+				return err
+			}
+		}
+		slices.Reverse(both)
+		b, k := bare.rounds[i], ours.rounds[i]
+		fmt.Fprintf(os.Stderr, "round %2d of %d: CPU %6.1f and %6.1f µs, %.3f; allocations %.1f and %.1f; requests a second %.0f and %.0f, %.3f\n", i+1, o.rounds,
+			micros(b.cpu), micros(k.cpu), micros(k.cpu)/micros(b.cpu), b.objects, k.objects, b.perSecond, k.perSecond, k.perSecond/b.perSecond)
+	}
+	for _, done := range profiles {
+		if err := <-done; err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%d rounds of %d requests each, %d connections; bare Caddy, Keywarden, and what is added: medians of pairs\n", o.rounds, o.requests, o.connections)
+	show := func(what, unit string, figure func(figures) float64) {
+		b, k, ratio := compareRounds(bare.rounds, ours.rounds, figure)
+		fmt.Printf("%-22s %9.1f %9.1f %-4s %+6.1f  × %.3f\n", what, b, k, unit, k-b, ratio)
+	}
+	show("CPU a request", "µs", func(f figures) float64 { return micros(f.cpu) })
+	show("allocations a request", "", func(f figures) float64 { return f.objects })
+	show("allocated a request", "B", func(f figures) float64 { return f.bytes })
+	show("requests a second", "", func(f figures) float64 { return f.perSecond })
+	return nil
+}
+
+// compareRounds returns the medians of both, and of the ratios of each pair of
+// rounds, which were beside each other: what else the machine did met both.
+func compareRounds(bare, ours []figures, figure func(figures) float64) (b, k, ratio float64) {
+	var bs, ks, ratios []float64
+	for i := range bare {
+		bs, ks = append(bs, figure(bare[i])), append(ks, figure(ours[i]))
+		ratios = append(ratios, ks[i]/bs[i])
+	}
+	return median(bs), median(ks), median(ratios)
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	if n := len(values); n%2 == 0 {
+		return (values[n/2-1] + values[n/2]) / 2
+	}
+	return values[len(values)/2]
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// profile has the gateway write a CPU profile of the next seconds to a file.
+func (s *side) profile(ctx context.Context, o options) chan error {
+	done := make(chan error, 1)
+	go func() {
+		_, text, err := ask(ctx, "GET", "http://"+s.manage+"/debug/pprof/profile?seconds="+strconv.Itoa(3*o.rounds), nil)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(o.profile, s.name+".pprof"), text, 0o600)
+		}
+		done <- err
+	}()
+	return done
+}
