@@ -66,10 +66,12 @@ compare: build ## measure this gateway beside others that are installed (wrk mak
 	@$(GO) build $(FLAGS) -o bin/compare ./scripts/compare
 	@bin/compare -docs docs $(COMPARE)
 
-costs: programs ## compare what requests cost (allocations, instructions) with bench/baseline.txt
+costs: ## compare what requests cost (allocations, instructions) with bench/baseline.txt
+	@scripts/deps.sh valgrind
 	@$(GO) run $(FLAGS) ./scripts/baseline $(FLAGS)
 
-baseline: programs ## write bench/baseline.txt anew
+baseline: ## write bench/baseline.txt anew
+	@scripts/deps.sh valgrind
 	@$(GO) run $(FLAGS) ./scripts/baseline -write $(FLAGS)
 
 overhead: build ## measure what is added to bare Caddy a request: CPU time, allocations

@@ -2,9 +2,11 @@
 # Installs the programs that tests start besides Go's own: Postgres, pgbouncer,
 # a pooler that operators put in front of it, Chromium, for the console, and the
 # servers that internal/attack stands behind the gateway: nginx, Apache httpd,
-# Python, and Node with the packages of internal/attack/testdata/node; and
-# valgrind, by which make costs counts instructions.
+# Python, and Node with the packages of internal/attack/testdata/node.
 # Where all are there, it says and does nothing.
+#
+# deps.sh valgrind installs that as well, by which make costs counts
+# instructions. Nothing else needs it: where it is not to be had, it says so.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -25,6 +27,14 @@ has_chromium() {
 	[ -n "${CHROMIUM:-}" ] || has chromium chromium-browser google-chrome google-chrome-stable
 }
 
+if [ "${1:-}" = valgrind ] && ! has valgrind; then
+	sudo=
+	if [ "$(id -u)" -ne 0 ]; then sudo=sudo; fi
+	echo "make deps: installing valgrind with apt-get${sudo:+, by sudo}"
+	get() { $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends valgrind >/dev/null; }
+	get 2>/dev/null || { $sudo apt-get update -qq && get; } || echo "make deps: valgrind could not be installed; instructions are not counted" >&2
+fi
+
 missing=
 has_postgres || missing="postgresql"
 has pgbouncer || missing="$missing pgbouncer"
@@ -34,10 +44,6 @@ has apache2 httpd || missing="$missing apache2-bin"
 has python3 || missing="$missing python3"
 has node nodejs || missing="$missing nodejs"
 has npm || missing="$missing npm"
-# Where it is not to be had, instructions are not counted.
-if [ "$(uname -sm)" = "Linux x86_64" ] && command -v apt-get >/dev/null; then
-	has valgrind || missing="$missing valgrind"
-fi
 
 modules=internal/attack/testdata/node
 has_modules() {

@@ -72,7 +72,7 @@ func run(ctx context.Context, write bool, flags []string) (err error) {
 
 func record(now baseline) error {
 	if !now.counted() {
-		return errors.New("instructions were not counted: make deps installs valgrind")
+		return errors.New("instructions were not counted: " + now.uncounted)
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -92,7 +93,7 @@ func (b *baseline) count(ctx context.Context, binary, pkg string) map[string]flo
 func (b *baseline) tryCount(ctx context.Context, binary, pkg string) (map[string]float64, error) {
 	valgrind, err := exec.LookPath("valgrind")
 	if err != nil {
-		return nil, fmt.Errorf("valgrind is not installed (make deps installs it where apt-get is)")
+		return nil, errors.New("valgrind is not installed")
 	}
 	if runtime.GOARCH != "amd64" {
 		return nil, fmt.Errorf("they can be counted on amd64 only, and this is %s", runtime.GOARCH)

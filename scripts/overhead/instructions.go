@@ -15,7 +15,7 @@ import (
 // three times as many: what is between is what the requests took, in user mode.
 func countInstructions(ctx context.Context, dir, upstream string, o options) error {
 	if _, err := exec.LookPath("valgrind"); err != nil {
-		return errors.New("valgrind, which counts instructions, is not installed: make deps")
+		return errors.New("valgrind, which counts instructions, is not installed")
 	}
 	o.connections = 1
 	var counts [2]float64
