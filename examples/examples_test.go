@@ -27,13 +27,13 @@ var configs = []string{"Caddyfile", "caddy.json"}
 // code is what an expectation's word looks like where it names a refusal.
 var code = regexp.MustCompile(`^[a-z]+(_[a-z]+)+$`)
 
-// adminKey is the line that says which admin key the environment holds.
-var adminKey = regexp.MustCompile(`(?m)^env (KEYWARDEN_ADMIN_KEY) (\S+)$`)
+// variable is a line that says what the environment holds.
+var variable = regexp.MustCompile(`(?m)^env (\S+) (\S+)$`)
 
 // A file of requests has lines of these kinds:
 //
 //	# a remark
-//	env KEYWARDEN_ADMIN_KEY SECRET
+//	env VARIABLE VALUE
 //	key NAME PERMISSIONS
 //	NAME|- METHOD TARGET [HEADER: VALUE]... BODY -> STATUS CODE|"TEXT"
 //	NAME|- GRPC /PACKAGE.SERVICE/METHOD MESSAGE -> CODE
@@ -64,8 +64,11 @@ func TestEveryExampleDoesWhatItSays(t *testing.T) {
 			}
 			options := configOf(t, folder)
 			options.Upstream = startUpstream(t)
-			if env := adminKey.FindSubmatch(text); env != nil {
-				options.AdminKey, options.Env = string(env[2]), []string{string(env[1]) + "=" + string(env[2])}
+			for _, env := range variable.FindAllStringSubmatch(string(text), -1) {
+				options.Env = append(options.Env, env[1]+"="+env[2])
+				if env[1] == "KEYWARDEN_ADMIN_KEY" {
+					options.AdminKey = env[2]
+				}
 			}
 			r := requests{e2e.Start(t, options), map[string]string{}}
 			for i, line := range strings.Split(string(text), "\n") {

@@ -97,6 +97,15 @@ func (h *hooks) next(actions ...string) hook {
 	}
 }
 
+// awaitCreated waits until the receiver is told of a key; what was told before a
+// kill may come again.
+func (h *hooks) awaitCreated(key string) {
+	h.t.Helper()
+	for told := ""; told != key; {
+		told = h.next("create").Key
+	}
+}
+
 // told puts a webhook into a configuration.
 func (h *hooks) told(config string, options ...string) string {
 	return strings.Replace(config, "api_keys {\n", fmt.Sprintf("api_keys {\n\t\twebhook %s/%s {\n\t\t\tsecret {env.HOOK_SECRET}\n\t\t\ttimeout 3s\n\t\t\t%s\n\t\t}\n",
@@ -246,8 +255,7 @@ func TestWhatWasChangedBeforeAKillIsToldAfterIt(t *testing.T) {
 		t.Fatalf("reload: %v\n%s", err, out)
 	}
 	after := g.Create(nil)
-	for h.next("create").Key != after.ID { // what had come before the kill may come again
-	}
+	h.awaitCreated(after.ID)
 }
 
 // times is how often a message has come.
@@ -279,8 +287,7 @@ func TestGatewaysOnOneDatabaseTellForEachOther(t *testing.T) {
 	// What the one did not get to tell before it was killed the other one does.
 	last := a.Create(nil)
 	a.Kill()
-	for h.next("create").Key != last.ID {
-	}
+	h.awaitCreated(last.ID)
 	awaitDelivered(b, last.ID)
 }
 

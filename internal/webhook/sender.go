@@ -84,6 +84,7 @@ func nudge(c chan struct{}) {
 // by who comes next. report hears of each fault of the store.
 func (s *Sender) Run(ctx context.Context, report func(error)) {
 	var work sync.WaitGroup
+	defer s.client.CloseIdleConnections()
 	defer work.Wait()
 	for {
 		s.arrange(ctx, &work, report)
