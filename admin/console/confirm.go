@@ -35,7 +35,7 @@ func (v *visit) ask(name, id string, problem *admin.Problem) error {
 		}
 	}
 	if name != "rotate-dialog" {
-		q.Lately = v.lately(id)
+		q.Lately = v.lately(&q.keyRow)
 	}
 	switch name {
 	case "delete-dialog":
@@ -93,8 +93,7 @@ func (v *visit) switchKey() error {
 	if err != nil {
 		return v.again("switch-dialog", err)
 	}
-	v.fragment(http.StatusOK, "changed", v.row(&changed))
-	return nil
+	return v.showChanged(&changed)
 }
 
 // grace is how long an earlier secret goes on working.

@@ -56,11 +56,17 @@ func (e endpointRow) ForAPI(api string) accessMenu { return accessMenu{api, e.ID
 // NewEndpoint returns the menu of an endpoint yet to be typed.
 func (row apiRow) NewEndpoint() accessMenu { return accessMenu{API: row.Name, Access: "read"} }
 
-// expiries are the menu's durations.
-var expiries = []struct {
+// expiry is a duration that the menu offers.
+type expiry struct {
 	Word, Label string
 	After       time.Duration
-}{
+}
+
+// Seconds is the duration for the page's script, which says on what day that
+// is where the visitor lives.
+func (e expiry) Seconds() int { return int(e.After / time.Second) }
+
+var expiries = []expiry{
 	{"30m", "30 minutes", 30 * time.Minute},
 	{"1h", "1 hour", time.Hour},
 	{"1d", "1 day", 24 * time.Hour},

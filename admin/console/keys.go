@@ -36,6 +36,15 @@ func (f filters) Order() string {
 	return "longest unused first"
 }
 
+// Count says how many keys the page has: screen readers read it when a search
+// has found them.
+func (l *keyList) Count() string {
+	if l.More != "" {
+		return count(len(l.Rows), "API key") + " and more"
+	}
+	return count(len(l.Rows), "API key")
+}
+
 // Columns are the list's, for the template.
 func (l *keyList) Columns() []column {
 	if l.Filters.Sort == "" && l.Filters.Unused != "" {
@@ -69,6 +78,7 @@ func (f filters) unusedSince(now time.Time) time.Time {
 type keyRow struct {
 	admin.Key
 	Access, Detail         string
+	From, Networks         string // how many networks it is limited to, and which; "": everywhere
 	Expires, Used, Created moment
 	Soon                   bool // it expires within a week
 	Previous               moment
@@ -83,6 +93,7 @@ type keyRow struct {
 func (v *visit) row(key *admin.Key) keyRow {
 	row := keyRow{
 		Key: *key, Access: accessWords(key.Permissions), Detail: accessDetail(key.Permissions),
+		From: networkWords(key.Sources), Networks: strings.Join(key.Sources, "\n"),
 		Expires: momentOf(key.ExpiresAt, v.now), Used: past(key.LastUsedAt, v.now), Created: past(&key.CreatedAt, v.now),
 		ReadOnly: !v.mayChange(), Mine: key.ID == v.me.ID,
 		Invisible: invisible(key.Name) || invisible(key.Owner),

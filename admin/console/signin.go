@@ -92,7 +92,7 @@ func (v *visit) judge(secret string) (status int, fault string) {
 	case problem.Status == http.StatusUnauthorized:
 		fault = "This is not a key of this gateway."
 	default:
-		fault = problem.Detail
+		fault = sentence(problem.Detail)
 	}
 	return problem.Status, fault
 }
@@ -154,16 +154,9 @@ func (v *visit) fail(err error) {
 	}
 	told := fault{Title: problem.Title, Detail: sentence(problem.Error())}
 	if v.partial() {
-		target := "#dialog"
-		if v.r.URL.Path == "/" || v.r.URL.Path == "/audit" {
-			target = "#notice"
-		}
+		target, swap, name := v.placeOfFault(status)
 		v.w.Header().Set("HX-Retarget", target)
-		v.w.Header().Set("HX-Reswap", "innerHTML")
-		name := "fault-dialog"
-		if target == "#notice" {
-			name = "fault-notice"
-		}
+		v.w.Header().Set("HX-Reswap", swap)
 		v.fragment(status, name, told)
 		return
 	}
@@ -171,6 +164,18 @@ func (v *visit) fail(err error) {
 		told.Retry = link("./"+strings.TrimPrefix(v.r.URL.Path, "/"), v.r.URL.Query())
 	}
 	v.page(status, "error", told)
+}
+
+// placeOfFault returns where a page's script shows what went wrong.
+func (v *visit) placeOfFault(status int) (target, swap, name string) {
+	switch path := v.r.URL.Path; {
+	case path == "/" || path == "/audit" || path == "/try":
+		return "#notice", "innerHTML", "fault-notice"
+	case v.r.Method == http.MethodPost && status >= http.StatusInternalServerError:
+		// It may work a moment later: what was entered stays.
+		return "#dialog form", "afterbegin", "fault-notice"
+	}
+	return "#dialog", "innerHTML", "fault-dialog"
 }
 
 // askToSignIn sends a visitor without a session, or whose admin key works no

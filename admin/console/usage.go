@@ -13,13 +13,27 @@ import (
 )
 
 // lately says in words how much a key was used of late; "" where nobody knows.
-func (v *visit) lately(id string) string {
-	usage, _, err := v.client.Usage(v.r.Context(), id, admin.UsageFilter{})
+func (v *visit) lately(row *keyRow) string {
+	usage, _, err := v.client.Usage(v.r.Context(), row.ID, admin.UsageFilter{})
 	if err != nil { // it is no reason not to ask: the last use is known
 		v.Logger.WarnContext(v.r.Context(), "asking how a key was used", "error", err)
 		return ""
 	}
+	v.noteUse(row, usage)
 	return latelyWords(usage)
+}
+
+// noteUse moves a key's last use on to the last request that was counted. The
+// key itself learns of it up to 30 seconds later; nobody shall read meanwhile
+// that a key was never used, and delete it.
+func (v *visit) noteUse(row *keyRow, usage admin.KeyUsage) {
+	last := row.LastUsedAt
+	for _, u := range usage.Uses {
+		if allowed(u.Outcome) && (last == nil || u.LastAt.After(*last)) {
+			last = &u.LastAt
+		}
+	}
+	row.Used = past(last, v.now)
 }
 
 func latelyWords(u admin.KeyUsage) string {
@@ -65,15 +79,15 @@ var periods = []period{
 
 // keyPage is the page of one key: what it is, and what it does.
 type keyPage struct {
-	Row        keyRow
-	Usage      admin.KeyUsage
-	Chart      chart
-	Period     period
-	Since      moment // since when there is usage
-	APIs       []usedAPI
-	Uses       []use
-	More       string // uses beyond those listed
-	Suggestion *suggestion
+	Row    keyRow
+	About  *about
+	Usage  admin.KeyUsage
+	Chart  chart
+	Period period
+	Since  moment // since when there is usage
+	APIs   []usedAPI
+	Uses   []use
+	More   string // uses beyond those listed
 }
 
 // Periods is the choice of times, for the template.
@@ -131,16 +145,15 @@ func (v *visit) showKey() error {
 	if err != nil {
 		return err
 	}
+	v.noteUse(&p.Row, p.Usage)
 	p.Since = past(p.Usage.RecordedSince, v.now)
 	p.Chart = chartOf(p.Usage.Series, p.Period.step)
 	p.APIs, p.Uses = v.usedAPIs(p.Usage.Uses), v.uses(p.Usage.Uses)
 	if more := len(p.Usage.Uses) - len(p.Uses) + p.Usage.MoreUses; more > 0 {
 		p.More = number(int64(more), "more")
 	}
-	if v.mayChange() {
-		if p.Suggestion, err = v.suggestion(key.ID); err != nil {
-			return err
-		}
+	if p.About, err = v.about(&key); err != nil {
+		return err
 	}
 	v.page(http.StatusOK, "key", p)
 	return nil

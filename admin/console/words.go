@@ -115,6 +115,14 @@ func accessDetail(p admin.Permissions) string {
 	return strings.Join(lines, "\n")
 }
 
+// networkWords says how many networks a key is limited to, "" for none.
+func networkWords(sources []string) string {
+	if len(sources) == 0 {
+		return ""
+	}
+	return "from " + count(len(sources), "network")
+}
+
 func accessName(access string) string {
 	switch access {
 	case "write":

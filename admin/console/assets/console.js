@@ -5,6 +5,7 @@
 (() => {
   const find = (selector, root = document) => root.querySelector(selector);
   let opener = ""; // id of what opened the dialog
+  let more = null; // where a list goes on, when more of it is asked for
 
   // Opening: the server sends a dialog, and only a script can show it modally.
   function show(dialog) {
@@ -13,6 +14,7 @@
       focusOpener();
     });
     dialog.showModal();
+    tellExpiry();
   }
 
   function focusOpener() {
@@ -22,12 +24,16 @@
 
   document.addEventListener("htmx:before:request", (event) => {
     const source = event.detail.ctx?.sourceElement;
+    const row = source?.closest("tr.more");
+    more = row && { body: row.parentElement, at: row.sectionRowIndex };
     if (source?.id && source.matches("button") && !source.closest("dialog")) opener = source.id;
   });
 
-  document.addEventListener("htmx:after:swap", () => {
+  document.addEventListener("htmx:after:swap", (event) => {
+    announce(event.detail.ctx?.target);
     const dialog = find("#dialog > dialog:not([open])");
     if (dialog) return show(dialog);
+    find("#dialog .fault")?.focus();
     if (find("#dialog > dialog")) return;
     const secret = find("#secret:not([data-met])");
     if (secret) {
@@ -36,22 +42,32 @@
       secret.scrollIntoView({ block: "nearest" });
       return;
     }
-    if (document.activeElement === document.body) focusOpener();
+    if (document.activeElement !== document.body) return;
+    // The button that was pressed has gone: what it brought comes next.
+    const next = more?.body.isConnected && find("a, button", more.body.rows[more.at]);
+    if (next) next.focus({ preventScroll: true });
+    else focusOpener();
   });
+
+  // Who can't see a list change is told what it has become.
+  function announce(target) {
+    const list = target instanceof Element && target.matches("#keys, #audit") && target;
+    if (!list) return;
+    find("#says").textContent = find("caption, h2", list)?.textContent ?? "";
+  }
 
   // A gateway that can't be reached answers nothing that could be shown.
   document.addEventListener("htmx:error", (event) => {
     if (event.detail.ctx?.response) return;
     const notice = document.createElement("div");
-    notice.className = "alert";
+    notice.className = "alert fault";
     notice.setAttribute("role", "alert");
     notice.textContent = "The gateway can't be reached. If you were changing something, look whether it was changed before you try again.";
     const box = find("#dialog > dialog form") || find("#notice");
-    find(".alert.offline", box)?.remove();
-    notice.classList.add("offline");
+    find(".fault", box)?.remove();
     box.prepend(notice);
   });
-  document.addEventListener("htmx:before:swap", () => find("#notice .alert")?.remove());
+  document.addEventListener("htmx:before:swap", () => find(":is(#notice, #dialog) .fault")?.remove());
 
   // Only the browser knows its time zone.
   document.addEventListener("htmx:config:request", (event) => {
@@ -61,6 +77,17 @@
     const time = new Date(date);
     if (!isNaN(time)) body.set("instant", time.toISOString());
   });
+
+  // So does it know which day "in 30 days" is.
+  const day = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "short" });
+  function tellExpiry() {
+    const hint = find("#h-expiry");
+    const chosen = find("#f-expiry")?.selectedOptions[0];
+    if (!chosen) return;
+    const ends = chosen.dataset.at ? new Date(chosen.dataset.at) : new Date(Date.now() + chosen.dataset.after * 1000);
+    hint.textContent = chosen.value === "never" ? hint.dataset.never : isNaN(ends) ? "" : day.format(ends);
+  }
+  document.addEventListener("change", (event) => { if (event.target.id === "f-expiry") tellExpiry(); });
 
   async function copy(text) {
     try {
