@@ -7,6 +7,7 @@ import (
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/caddy-keywarden/keywarden/admin"
 	"github.com/caddy-keywarden/keywarden/internal/e2e"
@@ -84,6 +85,16 @@ func withPostgres(t *testing.T) (*e2e.Gateway, *pgtest.Proxy) {
 	return e2e.Start(t, e2e.Options{Config: strings.Replace(caddyfile, "store sqlite ./data/keys.db", store, 1)}), way
 }
 
+// keysOf returns the keys' versions by their ids.
+func keysOf(g *e2e.Gateway) map[string]string {
+	versions := map[string]string{}
+	for _, key := range g.Admin("GET", "/v1/keys", nil).Field("data").([]any) {
+		id := key.(map[string]any)["id"].(string)
+		versions[id] = g.Admin("GET", "/v1/keys/"+id, nil).Header.Get("ETag")
+	}
+	return versions
+}
+
 func TestStoreThatIsDownIsSaidToBe(t *testing.T) {
 	g, way := withPostgres(t)
 	key := g.Create(map[string]any{"name": "ci"})
@@ -91,9 +102,32 @@ func TestStoreThatIsDownIsSaidToBe(t *testing.T) {
 	toggle := "#switch-" + key.ID
 	b.click(toggle)
 	b.has("dialog[open]")
+	unmet := adminKey(g, "write") // which the gateway has not cached
+	sends := map[string]*tab{}
+	for _, opener := range []string{"#create", "#edit-" + key.ID, "#rotate-" + key.ID, "#delete-" + key.ID} {
+		other := as(t, g.AdminURL, g.AdminKey)
+		other.click(opener)
+		other.has("dialog[open]")
+		if strings.HasPrefix(opener, "#edit") || opener == "#create" {
+			other.enter("#f-name", "entered")
+		}
+		sends[opener] = other
+	}
+	before := keysOf(g)
 	way.Refuse()
 	way.Cut()
 
+	for opener, other := range sends {
+		other.click("dialog :is(.primary, .revoke)")
+		other.sees("key store can't be asked")
+		other.focusOn("DIV# Key store unavailable.")
+		other.state("store-down-" + opener[1:4])
+	}
+	door := open(t, g.AdminURL)
+	door.enter("#key", unmet.Secret)
+	door.click(".door button.primary")
+	door.sees("The key can't be checked at the moment")
+	door.state("store-down-signin")
 	b.click("button.go")
 	b.sees("key store can't be asked")
 	b.state("store-down-dialog")
@@ -116,6 +150,12 @@ func TestStoreThatIsDownIsSaidToBe(t *testing.T) {
 		b.settled()
 		return b.evaluate("Boolean(document.querySelector('#audit'))") == true
 	})
+	if diff := cmp.Diff(before, keysOf(g)); diff != "" {
+		t.Errorf("what failed has changed keys (-before +after):\n%s", diff)
+	}
+	sends["#create"].click("dialog .primary") // what was entered needs no entering again
+	sends["#create"].has("#secret")
+	sends["#create"].sees("Key entered created")
 	b.visit("/")
 	b.click(toggle)
 	b.click("button.go")

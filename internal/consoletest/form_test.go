@@ -1,6 +1,7 @@
 package consoletest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -95,11 +96,29 @@ func TestExpiryMenu(t *testing.T) {
 	b.click("#create")
 	b.has("dialog[open]")
 	b.choose("#f-expiry", "date")
+	b.until("document.querySelector('#h-expiry').textContent === ''") // the field below says it
 	b.choose("[name=date]", "2099-06-01T12:30")
 	want, _ := b.evaluate(`new Date("2099-06-01T12:30").toISOString().replace(".000", "")`).(string)
 	if got := b.created(g).Text("expires_at"); got != want {
 		t.Errorf("it ends at %s, want %s", got, want)
 	}
+}
+
+func TestExpiryIsSaidInTheVisitorsOwnTime(t *testing.T) {
+	g := start(t)
+	key := g.Create(map[string]any{"name": "ci", "expires_at": "2099-06-01T12:30:00Z"})
+	b := as(t, g.AdminURL, g.AdminKey)
+	b.click("#create")
+	b.has("dialog[open]")
+	b.until("document.querySelector('#h-expiry').textContent === 'It works until somebody disables or deletes it'")
+	const said = `new Intl.DateTimeFormat(undefined, {dateStyle: "full", timeStyle: "short"}).format(%s) === document.querySelector("#h-expiry").textContent`
+	b.choose("#f-expiry", "30d")
+	b.until(fmt.Sprintf(said, "Date.now() + 30*24*3600*1000") + " || " + fmt.Sprintf(said, "Date.now() + 30*24*3600*1000 - 60*1000"))
+	b.click("dialog [data-close]")
+	b.lacks("dialog")
+	b.click("#edit-" + key.ID)
+	b.has("dialog[open]")
+	b.until(fmt.Sprintf(said, `new Date("2099-06-01T12:30:00Z")`))
 }
 
 func TestFaultsStandBesideTheirFields(t *testing.T) {

@@ -1,11 +1,16 @@
 package consoletest
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/caddy-keywarden/keywarden/internal/e2e"
 )
@@ -101,6 +106,7 @@ func TestHostileNamesOnTheOtherPages(t *testing.T) {
 	b := as(t, g.AdminURL, g.AdminKey)
 	b.visit("/audit")
 	b.shows("the audit", "td.owner bdi")
+	b.shows("what changed", ".diff bdi")
 	b.unhurt("the audit")
 	b.state("hostile-audit")
 	b.visit("/apis")
@@ -153,6 +159,141 @@ func TestHostileTextsOfAddressesAndFields(t *testing.T) {
 	b.sees("Somebody changed this key")
 	b.sees(hostile[1])
 	b.unhurt("a conflict")
+}
+
+// Endpoints are named by whoever calls: they are a part of the path.
+func TestHostileNamesOnPagesOfKeys(t *testing.T) {
+	g := start(t)
+	var endpoints []any
+	for _, name := range []string{`<svg onload=window.hurt=1>`, "\u202egnp.exe", `"'><b>`, strings.Repeat("W", 128), "👩‍👩‍👧‍👦"} {
+		endpoints = append(endpoints, name)
+	}
+	b := as(t, g.AdminURL, g.AdminKey)
+	for i, name := range hostile {
+		key := g.Create(map[string]any{"name": name, "owner": name, "metadata": map[string]any{"note": name}})
+		for _, endpoint := range endpoints[:i%2*len(endpoints)] {
+			uses(t, g, key, 1, "GET", "/v2/"+url.PathEscape(endpoint.(string))+"/x")
+		}
+		age(t, g, key, 40)
+		b.visit("/key?id=" + key.ID)
+		b.until(fmt.Sprintf(`document.title.includes(%q.trim().replace(/\s+/g, " ")) && document.querySelector("h1").textContent === %q`, name, name))
+		b.until(fmt.Sprintf("[...document.querySelectorAll('#about bdi')].some(e => e.textContent === %q)", "note: "+name))
+		b.unhurt("the page of a key")
+		if i%2 == 0 {
+			continue
+		}
+		for _, endpoint := range endpoints {
+			b.until(fmt.Sprintf("[...document.querySelectorAll('.columns bdi')].some(e => e.textContent === %q)", "serverless/"+endpoint.(string)))
+		}
+		if i == 1 {
+			b.state("hostile-key")
+			b.click("#suggest")
+			b.has("dialog[open]")
+			b.check("mode", "restricted")
+			b.check("api:serverless", "restricted")
+			b.sees("stays allowed")
+			b.until(`document.querySelectorAll("[name='endpoint:serverless']").length >= 5`)
+			b.unhurt("a suggestion")
+			b.check("mode", "restricted")
+			b.check("api:serverless", "none")
+			b.sees("5 of 5 requests of the last 30 days would have been refused")
+			b.unhurt("what would be refused")
+			b.state("hostile-lost")
+		}
+	}
+	b.visit("/?unused=30")
+	b.rows(len(hostile) / 2)
+	for i := 0; i < len(hostile); i += 2 {
+		b.until(fmt.Sprintf("[...document.querySelectorAll('tbody th bdi')].some(e => e.textContent === %q)", hostile[i]))
+	}
+	b.unhurt("keys that nobody uses")
+}
+
+// split runs a command as a shell does that somebody pasted it into, and
+// returns its words. There is no other program for it to run.
+func split(t *testing.T, text string) []string {
+	t.Helper()
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := `words() { for word; do printf '%s\0' "$word"; done; }; keywarden() { words "$@"; }; curl() { words "$@"; }` + "\n"
+	cmd := exec.Command(sh, "-c", words+text)
+	cmd.Dir, cmd.Env = t.TempDir(), []string{"PATH=/nowhere", "KEYWARDEN_ADMIN_KEY=admin"}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Errorf("sh takes %q for something else: %v", text, err)
+	}
+	if left, err := os.ReadDir(cmd.Dir); err != nil || len(left) > 0 {
+		t.Errorf("%q made files: %v, %v", text, left, err)
+	}
+	return strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+}
+
+// written asks the open dialog for the change as curl and as command, and
+// returns the words of both.
+func (b *tab) written() (curl, command []string) {
+	b.t.Helper()
+	b.on("dialog .as", "e.open = true; e.querySelector('.as-out').replaceChildren()")
+	b.click("dialog .as > button")
+	b.has("dialog .as-out pre")
+	read := func(what string) []string {
+		text, _ := b.evaluate(fmt.Sprintf(`document.querySelector("dialog pre[aria-label=%s]").textContent`, what)).(string)
+		return split(b.t, text)
+	}
+	return read("curl"), read("Command")
+}
+
+func TestHostileNamesAreOneWordOfTheShell(t *testing.T) {
+	g := start(t)
+	key := g.Create(map[string]any{"name": "ci"})
+	b := as(t, g.AdminURL, g.AdminKey)
+	for _, dialog := range []string{"#create", "#edit-" + key.ID} {
+		b.click(dialog)
+		b.has("dialog[open]")
+		for _, name := range hostile {
+			b.enter("#f-name", name)
+			b.enter("#f-owner", name)
+			curl, command := b.written()
+			want := []string{"keys", "create", "--all", "--owner=" + name, "--", name}
+			if dialog != "#create" {
+				want = []string{"keys", "edit", key.ID, "--name=" + name, "--owner=" + name}
+			}
+			if diff := cmp.Diff(slices.DeleteFunc(want, func(word string) bool { return word == "" }), command); diff != "" {
+				t.Errorf("the command for %q (-want +got):\n%s", name, diff)
+			}
+			var sent struct{ Name, Owner string }
+			if err := json.Unmarshal([]byte(curl[len(curl)-1]), &sent); err != nil || sent.Name != name || sent.Owner != name {
+				t.Errorf("curl for %q sends %q, %v", name, curl, err)
+			}
+		}
+		b.press("\x1b")
+		b.lacks("dialog")
+	}
+	b.visit("/apis")
+	for _, name := range hostile {
+		if strings.Contains(name, "/") {
+			continue
+		}
+		b.click("#add-serverless")
+		b.enter("#f-endpoint", name)
+		b.enter("#f-title", name)
+		curl, command := b.written()
+		if diff := cmp.Diff([]string{"apis", "register", "serverless/" + name, "--title=" + name}, command); diff != "" {
+			t.Errorf("the command for %q (-want +got):\n%s", name, diff)
+		}
+		if want := "/v1/apis/serverless/endpoints/" + url.PathEscape(name); !slices.ContainsFunc(curl, func(word string) bool { return strings.HasSuffix(word, want) }) {
+			t.Errorf("curl for %q goes to %q, want %q", name, curl, want)
+		}
+		b.click("dialog button.primary")
+		b.lacks("dialog")
+		b.unhurt("an endpoint")
+		b.evaluate(fmt.Sprintf(`document.getElementById(%q).click(); 1`, "forget:serverless/"+name))
+		b.has("dialog[open]")
+		b.until(fmt.Sprintf(`document.querySelector("dialog h2 code").textContent === %q`, name))
+		b.click("button.revoke")
+		b.lacks("dialog")
+	}
 }
 
 func TestHostileNameOfWhoIsSignedIn(t *testing.T) {

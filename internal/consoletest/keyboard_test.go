@@ -1,6 +1,7 @@
 package consoletest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -59,9 +60,68 @@ func TestEverythingByKeyboard(t *testing.T) {
 	b.press("\r")
 	b.lacks("dialog")
 	b.seesNot("typed")
-	if got := b.focused(); strings.HasPrefix(got, "BODY") {
-		t.Error("the focus is lost")
+	b.focusOn("H1#") // what was deleted can't have it
+}
+
+func TestSwitchingByKeyboard(t *testing.T) {
+	g := start(t)
+	key := g.Create(map[string]any{"name": "ci"})
+	b := as(t, g.AdminURL, g.AdminKey)
+	for _, state := range []string{"false", "true"} {
+		b.tabTo("BUTTON#switch-" + key.ID)
+		b.press(" ")
+		b.has("dialog[open]")
+		b.focusOn("BUTTON# Cancel")
+		b.press("\r") // whoever presses on without reading has changed nothing
+		b.lacks("dialog")
+		b.focusOn("BUTTON#switch-" + key.ID)
+		b.press(" ")
+		b.has("dialog[open]")
+		b.press("\t")
+		b.focusOn("BUTTON# Yes")
+		b.press("\r")
+		b.until(`document.querySelector("#switch-` + key.ID + `").getAttribute("aria-checked") === "` + state + `"`)
+		b.focusOn("BUTTON#switch-" + key.ID)
 	}
+}
+
+func TestOtherPagesByKeyboard(t *testing.T) {
+	g := start(t)
+	key := g.Create(map[string]any{"name": "ci"})
+	b := as(t, g.AdminURL, g.AdminKey)
+	b.visit("/try")
+	b.press("\t")
+	b.focusOn("A# Skip to content")
+	b.press("\r")
+	b.tabTo("INPUT#t-key")
+	b.press(key.Prefix + "\t")
+	b.press("\t/rest/users\r") // the path replaces what is selected
+	b.sees("Allowed")
+	b.tabTo("BUTTON# Check")
+
+	b.visit("/apis")
+	b.tabTo("BUTTON#add-serverless")
+	b.press("\r")
+	b.has("dialog[open]")
+	b.focusOn("INPUT#f-endpoint")
+	b.press("abc123\r")
+	b.lacks("dialog")
+	b.focusOn("BUTTON#add-serverless")
+	for _, opener := range []string{"title:serverless/abc123", "forget:serverless/abc123"} {
+		b.tabTo("BUTTON#" + opener)
+		b.press("\r")
+		b.has("dialog[open]")
+		b.press("\x1b")
+		b.lacks("dialog")
+		b.focusOn("BUTTON#" + opener)
+	}
+	b.press("\r")
+	b.has("dialog[open]")
+	b.focusOn("BUTTON# Cancel")
+	b.tabTo("BUTTON# Remove")
+	b.press("\r")
+	b.lacks("dialog")
+	b.focusOn("H1#")
 }
 
 func TestEditingAndRotatingByKeyboard(t *testing.T) {
@@ -160,4 +220,25 @@ func TestCopying(t *testing.T) {
 		t.Errorf("selected %v", got)
 	}
 	b.click("[data-saved]")
+}
+
+func TestCopyingCurlAndCommand(t *testing.T) {
+	g := start(t)
+	key := g.Create(map[string]any{"name": "ci"})
+	b := as(t, g.AdminURL, g.AdminKey)
+	b.evaluate(`window.copied = []; navigator.clipboard.writeText = async text => { copied.push(text); }; 1`)
+	for i, dialog := range []string{"delete", "switch"} {
+		b.click("#" + dialog + "-" + key.ID)
+		b.click("dialog details summary")
+		for j, what := range []string{"Command", "curl"} {
+			b.click(`pre[aria-label="` + what + `"] + [data-copy]`)
+			b.until(fmt.Sprintf(`copied[%d] === document.querySelector("pre[aria-label=%s]").textContent`, 2*i+j, what))
+			b.until(`document.querySelector("#says").textContent === "Copied."`)
+		}
+		b.press("\x1b")
+		b.lacks("dialog")
+	}
+	if got, want := b.evaluate("copied[0]"), "keywarden keys delete "+key.ID; got != want {
+		t.Errorf("copied %v, want %s", got, want)
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -26,14 +27,15 @@ type tab struct {
 	mu       sync.Mutex
 	strange  []string // what no page of ours may cause
 	requests []string
-	may      []string // of strange, what this test causes on purpose
+	held     chan fetch.RequestID // requests that hold keeps back
+	may      []string             // of strange, what this test causes on purpose
 }
 
 func open(t *testing.T, address string) *tab {
 	t.Helper()
 	ctx, closeTab := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	b := &tab{t: t, ctx: ctx, url: address, may: []string{"Autofocus processing was blocked"}} // htmx does it then
+	b := &tab{t: t, ctx: ctx, url: address, may: []string{"Autofocus processing was blocked"}, held: make(chan fetch.RequestID, 100)} // htmx does it then
 	t.Cleanup(func() {
 		if t.Failed() && ctx.Err() == nil {
 			b.shot("failed-" + strings.ReplaceAll(t.Name(), "/", "-"))
@@ -59,6 +61,27 @@ func open(t *testing.T, address string) *tab {
 	return b
 }
 
+// hold keeps back the page's requests to such addresses until release is
+// called, as a slow network does.
+func (b *tab) hold(addresses string) (release func()) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, fetch.Enable, fetch.EnableParams{Patterns: []*fetch.RequestPattern{{URLPattern: addresses}}})
+	b.must(err)
+	return func() {
+		b.t.Helper()
+		var id fetch.RequestID
+		select {
+		case id = <-b.held:
+		case <-b.ctx.Done():
+			b.t.Fatal("the page never asked for what is held")
+		}
+		_, err := chromedp.Call(b.ctx, fetch.ContinueRequest, fetch.ContinueRequestParams{RequestID: id})
+		b.must(err)
+		_, err = chromedp.Call(b.ctx, fetch.Disable, cdp.Empty{})
+		b.must(err)
+	}
+}
+
 func (b *tab) must(err error) {
 	b.t.Helper()
 	if err != nil {
@@ -73,6 +96,8 @@ func (b *tab) hear(event any) {
 	switch e := event.(type) {
 	case *network.EventRequestWillBeSent:
 		b.requests = append(b.requests, e.Request.URL)
+	case *fetch.EventRequestPaused:
+		b.held <- e.RequestID
 	case *log.EventEntryAdded:
 		// An answer of 4xx is one of ours; what it says is tested.
 		if e.Entry.Source != log.EntrySourceNetwork {

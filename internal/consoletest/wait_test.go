@@ -101,7 +101,10 @@ func (b *tab) rows(n int) {
 // focusOn waits until the focus is on what has this tag, id and text.
 func (b *tab) focusOn(what string) {
 	b.t.Helper()
-	b.until(fmt.Sprintf("%s && %s.startsWith(%q)", still, focus, what))
+	b.ask(still+" ? "+focus+" : '(the page moves)'", func(value any) bool {
+		text, ok := value.(string)
+		return ok && strings.HasPrefix(text, what)
+	})
 }
 
 // focus is what has the focus, as tag, id and text.
