@@ -15,6 +15,7 @@ import (
 // call of the API, and the command that makes the same call.
 type change struct {
 	Curl, Command string
+	Why           string // there is no command
 }
 
 // curl returns the call for a shell. The admin key is a variable: nobody
@@ -62,9 +63,10 @@ func quote(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// creation returns how else the key of r could be made.
-func (v *visit) creation(r admin.CreateRequest) change {
-	words := append([]string{"create"}, permissionFlags(r.Permissions)...)
+// creation returns how else the key of r could be made; flags are its
+// permissions.
+func (v *visit) creation(r admin.CreateRequest, flags []string) change {
+	words := append([]string{"create"}, flags...)
 	if r.Owner != "" {
 		words = append(words, "--owner="+r.Owner)
 	}
@@ -79,19 +81,27 @@ func (v *visit) creation(r admin.CreateRequest) change {
 		words = append(words, "--", *r.Name)
 	}
 	made := change{Curl: v.curl("POST", "/v1/keys", "", r)}
-	// The command wants a name, and at least one thing to allow.
-	if r.Name != nil && len(permissionFlags(r.Permissions)) > 0 {
+	switch {
+	case r.Name == nil:
+		made.Why = "The command needs a name."
+	case len(flags) == 0:
+		made.Why = "The command needs an API."
+	default:
 		made.Command = command(words...)
 	}
 	return made
 }
 
-// edition returns how else the key could be changed. What the command can't
-// change has no command.
-func (v *visit) edition(id, etag string, p admin.Patch) change {
+// edition returns how else the key could be changed.
+func (v *visit) edition(id, etag string, p admin.Patch, flags []string) change {
 	made := change{Curl: v.curl("PATCH", keyPath(id), etag, p)}
-	if reflect.DeepEqual(p, admin.Patch{}) || p.Permissions != nil && len(permissionFlags(*p.Permissions)) == 0 {
-		return made // the command wants something to change, and something to allow
+	switch {
+	case reflect.DeepEqual(p, admin.Patch{}):
+		made.Why = "Nothing is changed yet."
+		return made
+	case p.Permissions != nil && len(flags) == 0:
+		made.Why = "The command needs an API."
+		return made
 	}
 	words := []string{"edit", id}
 	if p.Name != nil {
@@ -104,7 +114,7 @@ func (v *visit) edition(id, etag string, p admin.Patch) change {
 		words = append(words, "--admin="+*p.Admin)
 	}
 	if p.Permissions != nil {
-		words = append(words, permissionFlags(*p.Permissions)...)
+		words = append(words, flags...)
 	}
 	if p.ExpiresAt != nil {
 		when := "never"
@@ -127,6 +137,16 @@ func sourceFlags(list []string) []string {
 	flags := make([]string, len(list))
 	for i, network := range list {
 		flags[i] = "--allow-from=" + network
+	}
+	return flags
+}
+
+// flags are the permissions of the form for the command. That a key opens
+// nothing is said of one API: the command takes no empty set for a choice.
+func (f *keyForm) flags() []string {
+	flags := permissionFlags(f.permissions())
+	if len(flags) == 0 && len(f.APIs) > 0 {
+		return []string{"--allow=" + f.APIs[0].Name + "=none"}
 	}
 	return flags
 }

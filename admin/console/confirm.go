@@ -34,18 +34,16 @@ func (v *visit) ask(name, id string, problem *admin.Problem) error {
 			q.Problem = "Somebody changed this key meanwhile, and nothing was done. This is the key as it is now."
 		}
 	}
-	if name != "rotate-dialog" {
-		q.Lately = v.lately(&q.keyRow)
-	}
+	q.Lately = v.lately(&q.keyRow)
 	switch name {
 	case "delete-dialog":
-		q.As = change{v.curl("DELETE", keyPath(id), q.ETag, nil), command("delete", id)}
+		q.As = change{Curl: v.curl("DELETE", keyPath(id), q.ETag, nil), Command: command("delete", id)}
 	case "switch-dialog":
 		verb := "disable"
 		if q.Enable {
 			verb = "enable"
 		}
-		q.As = change{v.curl("PATCH", keyPath(id), q.ETag, admin.Patch{Enabled: &q.Enable}), command(verb, id)}
+		q.As = change{Curl: v.curl("PATCH", keyPath(id), q.ETag, admin.Patch{Enabled: &q.Enable}), Command: command(verb, id)}
 	case "rotate-dialog":
 		q.As = v.rotation(id, q.ETag, 0)
 	}

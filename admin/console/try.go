@@ -19,8 +19,7 @@ type tryPage struct {
 type tried struct {
 	admin.CheckAnswer
 	Name, Prefix string // of the key
-	Curl         string
-	Command      string
+	change
 }
 
 // Methods are offered; any other may be typed.
@@ -103,8 +102,7 @@ func (v *visit) check(p *tryPage, ask admin.CheckRequest, key *admin.Key) error 
 	p.Result = &tried{CheckAnswer: answer}
 	if key != nil {
 		p.Result.Name, p.Result.Prefix = key.Name, key.Prefix
-		p.Result.Curl = v.curl("POST", "/v1/keys/check", "", ask)
-		p.Result.Command = command("check", ask.ID, ask.Method, ask.Path)
+		p.Result.change = change{Curl: v.curl("POST", "/v1/keys/check", "", ask), Command: command("check", ask.ID, ask.Method, ask.Path)}
 	}
 	return nil
 }

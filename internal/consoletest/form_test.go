@@ -64,6 +64,31 @@ func TestCreateRestrictedKey(t *testing.T) {
 	}
 }
 
+func TestCommandOfAKeyThatOpensNothing(t *testing.T) {
+	g := start(t)
+	b := as(t, g.AdminURL, g.AdminKey)
+	b.click("#create")
+	b.enter("#f-name", "nothing yet")
+	b.check("mode", "restricted")
+	_, command := b.written()
+	if diff := cmp.Diff([]string{"keys", "create", "--allow=graphql=none", "--", "nothing yet"}, command); diff != "" {
+		t.Fatal(diff)
+	}
+	run := g.Command(command...)
+	run.Env = append(run.Env, "KEYWARDEN_ADDRESS="+g.AdminURL, "KEYWARDEN_ADMIN_KEY="+g.AdminKey)
+	if out, err := run.CombinedOutput(); err != nil {
+		t.Fatalf("the command says %s, %v", out, err)
+	}
+	b.enter("#f-name", "")
+	b.click("dialog .as > button")
+	b.sees("The command needs a name.")
+	b.press("\x1b")
+	b.lacks("dialog")
+	b.reload()
+	b.sees("nothing yet")
+	b.sees("Restricted: nothing")
+}
+
 func TestSetAllTo(t *testing.T) {
 	g := start(t)
 	b := as(t, g.AdminURL, g.AdminKey)

