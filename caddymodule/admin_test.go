@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-keywarden/keywarden/internal/freeport"
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 	"github.com/caddy-keywarden/keywarden/internal/permission"
 )
@@ -157,7 +158,7 @@ func TestHealthNeedsNoKey(t *testing.T) {
 func TestEverythingMayBeLeftOut(t *testing.T) {
 	data := t.TempDir()
 	t.Setenv("XDG_DATA_HOME", data)
-	s := &site{t: t, dir: data, address: freeAddress(t)}
+	s := &site{t: t, dir: data, address: freeport.Addresses(t, 1)[0]}
 	t.Cleanup(func() {
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)

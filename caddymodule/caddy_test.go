@@ -22,6 +22,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/caddy-keywarden/keywarden/internal/freeport"
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 	"github.com/caddy-keywarden/keywarden/internal/permission"
 )
@@ -129,7 +130,7 @@ const standard = `
 // {$UPSTREAM} stand for the test's own.
 func newSite(t *testing.T, global, directives string) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), address: freeAddress(t), upstream: newUpstream(t)}
+	s := &site{t: t, dir: t.TempDir(), address: freeport.Addresses(t, 1)[0], upstream: newUpstream(t)}
 	t.Setenv("DIR", s.dir)
 	t.Setenv("ADDRESS", s.address)
 	t.Setenv("ADDRESS_PORT", s.address[strings.LastIndexByte(s.address, ':')+1:])
@@ -179,16 +180,6 @@ func load(t *testing.T, caddyfile string) error {
 func adapt(caddyfile string) ([]byte, error) {
 	text, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
 	return text, err
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // engine returns the one that is open.

@@ -20,6 +20,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-keywarden/keywarden/internal/freeport"
 )
 
 // doorAt returns the door of the site's address.
@@ -151,6 +153,7 @@ func TestARequestThatIsComingInDuringAReloadIsAnswered(t *testing.T) {
 	if _, err := io.WriteString(c, "POST /rest/search HTTP/1.1\r\nHost: "+s.address+"\r\nX-API-"); err != nil {
 		t.Fatal(err)
 	}
+	s.awaitBusy() // else the connection moves, and the next configuration hears all of it
 	loaded := make(chan error)
 	go func() { loaded <- s.load("", "header X-Round 1\n"+standard) }()
 	s.awaitEntrances(2) // it has begun
@@ -159,6 +162,20 @@ func TestARequestThatIsComingInDuringAReloadIsAnswered(t *testing.T) {
 	}
 	if err := <-loaded; err != nil {
 		t.Error(err)
+	}
+}
+
+// awaitBusy waits until a request has begun to come in.
+func (s *site) awaitBusy() {
+	s.t.Helper()
+	d := s.doorAt()
+	for began := time.Now(); ; runtime.Gosched() {
+		if e, _ := d.turns(); e.busy(time.Now()) {
+			return
+		}
+		if time.Since(began) > 10*time.Second {
+			s.t.Fatal("nothing has come in")
+		}
 	}
 }
 
@@ -176,6 +193,45 @@ func (s *site) awaitEntrances(n int) {
 		if time.Since(began) > 10*time.Second {
 			s.t.Fatalf("%d configurations listen, want %d", got, n)
 		}
+	}
+}
+
+// net/http reads a byte while it waits for a handler, to see whether the client
+// has gone. It may be the first of the next request.
+func TestAConnectionStaysWhenTheNextRequestHasBegun(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	g := &guest{TCPConn: conn.(*net.TCPConn), entrance: &entrance{guests: map[*guest]struct{}{}}}
+	g.note(http.StateNew)
+	g.note(http.StateActive)
+	if _, err := io.WriteString(client, "GET"); err != nil {
+		t.Fatal(err)
+	}
+	var first [1]byte
+	if _, err := io.ReadFull(g, first[:]); err != nil {
+		t.Fatal(err)
+	}
+	g.note(http.StateIdle)
+	g.leave()
+	if !g.busy(time.Now()) {
+		t.Error("a reload does not wait for the request")
+	}
+	rest := make([]byte, 8)
+	if n, err := g.Read(rest); err != nil || string(first[:])+string(rest[:n]) != "GET" {
+		t.Errorf("read %q and %q, %v", first, rest[:n], err)
 	}
 }
 
@@ -202,7 +258,7 @@ func TestAnAddressThatIsRemovedIsClosed(t *testing.T) {
 	idle, from := s.dial()
 	s.wantRound(idle, from, "")
 	former := s.address
-	t.Setenv("ADDRESS", freeAddress(t))
+	t.Setenv("ADDRESS", freeport.Addresses(t, 1)[0])
 	s.reload(1)
 	if _, err := from.ReadByte(); !errors.Is(err, io.EOF) {
 		t.Errorf("its idle connection: %v, want EOF", err)
@@ -328,8 +384,8 @@ func TestReloadsLoseNoPost(t *testing.T) {
 	}
 }
 
-// Caddy starts the servers of a configuration before, or after, its app has
-// failed to open the store: the order is random.
+// Caddy starts the servers of a configuration before its app fails to open the
+// store, or after that: the order is random.
 func TestAReloadWhoseStoreDoesNotOpenTakesNoRequest(t *testing.T) {
 	s := newSite(t, "", standard)
 	p := s.post()
@@ -394,44 +450,11 @@ func TestWhatIsNoBareSocketIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	k := &socketKeeper{server: new(caddyhttp.Server), app: started(nil), log: zap.NewNop()}
+	k := &socketKeeper{server: new(caddyhttp.Server), log: zap.NewNop()}
 	for _, other := range []net.Listener{l, tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12}), new(entrance)} {
 		if got := k.WrapListener(other); got != other {
 			t.Errorf("a %T became a %T", other, got)
 		}
-	}
-}
-
-// started returns an app whose start is over.
-func started(err error) *App {
-	app := &App{opened: err}
-	app.opening.Do(func() {})
-	return app
-}
-
-func TestWithoutItsAppAServerAcceptsNothing(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := &socketKeeper{server: new(caddyhttp.Server), app: started(errors.New("no store")), log: zap.NewNop()}
-	got := k.WrapListener(l)
-	if c, err := net.Dial("tcp", l.Addr().String()); err == nil {
-		c.Close()
-		t.Error("a connection was taken")
-	}
-	accepted := make(chan error)
-	go func() {
-		_, err := got.Accept()
-		accepted <- err
-	}()
-	for range 2 { // net/http may close it twice
-		if err := got.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	if err := <-accepted; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("accepting ended with %v", err)
 	}
 }
 

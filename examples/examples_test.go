@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/caddy-keywarden/keywarden/internal/e2e"
+	"github.com/caddy-keywarden/keywarden/internal/freeport"
 )
 
 // configs are the names that a folder's configuration may have.
@@ -116,14 +116,7 @@ func configOf(t *testing.T, folder string) e2e.Options {
 // startUpstream starts the example API and returns its address.
 func startUpstream(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := freeport.Addresses(t, 1)[0]
 	binary := filepath.Join(filepath.Dir(e2e.Binary(t)), "upstream")
 	cmd := exec.Command(binary, "-listen", address)
 	if err := cmd.Start(); err != nil {

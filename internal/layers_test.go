@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"internal/store/sqlstore":  {"internal/keys", "internal/permission"},
 	"internal/store/sqlite":    {"internal/keys", "internal/permission", "internal/store/sqlstore"},
 	"internal/store/postgres":  {"internal/keys", "internal/permission", "internal/store/sqlstore"},
-	"internal/store/pgtest":    {},
+	"internal/store/pgtest":    {"internal/freeport"},
 	"internal/store/storetest": {"internal/keys", "internal/permission"},
 	"internal/gate":            {"internal/keys", "internal/permission", "internal/route", "internal/cache", "internal/problem"},
 	"config":                   {"internal/permission", "internal/route", "internal/keys", "internal/webhook"},
@@ -38,7 +38,8 @@ var mayImport = map[string][]string{
 	"internal/cli":             {"admin", "internal/leak"},
 	"caddymodule":              nil, // fits everything together: all but cli
 	"cmd/keywarden":            {"caddymodule", "internal/cli", "internal/pace", "internal/store"},
-	"internal/e2e":             {},
+	"internal/e2e":             {"internal/freeport"},
+	"internal/freeport":        {},
 	"internal/pace":            {},
 	"internal/cost":            {},
 	"internal/consoletest":     {},

@@ -10,11 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/caddy-keywarden/keywarden/internal/e2e"
+	"github.com/caddy-keywarden/keywarden/internal/freeport"
 )
 
 // freeSettings are those of make run, at ports that are free, in a new folder.
@@ -26,10 +28,14 @@ func freeSettings(t *testing.T) settings {
 	t.Setenv("HOME", dir)
 	t.Setenv("XDG_DATA_HOME", filepath.Join(dir, "xdg-data"))
 	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "xdg-config"))
+	var port [4]string
+	for i, n := range freeport.Take(t, len(port)) {
+		port[i] = strconv.Itoa(n)
+	}
 	s := settings{
 		keywarden: binary, upstream: filepath.Join(filepath.Dir(binary), "upstream"),
 		config: filepath.Join(dir, "Caddyfile"), data: "data",
-		gateway: "localhost:" + freePort(t), admin: "localhost:" + freePort(t), api: "127.0.0.1:" + freePort(t), caddy: "localhost:" + freePort(t),
+		gateway: "localhost:" + port[0], admin: "localhost:" + port[1], api: "127.0.0.1:" + port[2], caddy: "localhost:" + port[3],
 	}
 	t.Setenv("CADDY_ADMIN", s.caddy)
 	text, err := os.ReadFile(filepath.Join(root, "Caddyfile.example"))
@@ -41,20 +47,6 @@ func freeSettings(t *testing.T) settings {
 		t.Fatal(err)
 	}
 	return s
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // startRun runs in the background and returns what it printed once it stands.

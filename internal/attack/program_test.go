@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddy-keywarden/keywarden/internal/e2e"
+	"github.com/caddy-keywarden/keywarden/internal/freeport"
 )
 
 const startTimeout = 30 * time.Second
@@ -43,7 +44,7 @@ func serve(t testing.TB, n int, command func(ports []string) *exec.Cmd) []string
 	var said string
 	for range attempts {
 		ports, addresses := make([]string, n), make([]string, n)
-		for i, port := range e2e.FreePorts(t, n) {
+		for i, port := range freeport.Take(t, n) {
 			ports[i] = strconv.Itoa(port)
 			addresses[i] = net.JoinHostPort("127.0.0.1", ports[i])
 		}

@@ -75,8 +75,8 @@ type flood struct {
 func (f *flood) start(t *testing.T, g *Gateway, perSecond int, lasts time.Duration) {
 	t.Helper()
 	// Each request waits some 20 ms until the gateway knows: 20 000 a second
-	// are 400 at a time, and twice as many when the machine is busy.
-	const connections, some = 1024, 20
+	// are 400 at a time.
+	const connections, some = 512, 20
 	u, err := url.Parse(g.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,7 @@
 // Package e2e starts the real binary as an operator would, and talks to it as
 // callers and administrators do. The tests beside it, and those of the
-// examples, are written from the contract alone: nothing here imports another
-// package of the product.
+// examples, are written from the contract alone: nothing here imports a package
+// that the product is made of.
 package e2e
 
 import (
@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/caddy-keywarden/keywarden/internal/freeport"
 )
 
 // The addresses that Caddyfiles of tests and examples are written with. Start
@@ -134,10 +136,10 @@ func prepare(t testing.TB, o Options) *Gateway {
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	ports := FreePorts(t, 3)
+	ports := freeport.Take(t, 3)
 	upstream := o.Upstream
 	if upstream == "" {
-		upstream = fmt.Sprintf("127.0.0.1:%d", FreePorts(t, 1)[0])
+		upstream = freeport.Addresses(t, 1)[0]
 	}
 	gateway, admin := fmt.Sprintf("localhost:%d", ports[0]), fmt.Sprintf("localhost:%d", ports[1])
 	g := &Gateway{
@@ -276,21 +278,6 @@ func newClient() *http.Client {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-}
-
-// FreePorts returns n ports on which nothing listens now.
-func FreePorts(t testing.TB, n int) []int {
-	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // only at the end, so that no port comes twice
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports
 }
 
 // Output collects what a process prints.

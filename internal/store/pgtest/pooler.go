@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/caddy-keywarden/keywarden/internal/freeport"
 )
 
 // Pooler starts a pgbouncer before the server, in transaction mode: each
@@ -24,7 +26,7 @@ func (s *Server) Pooler(t testing.TB, database string) string {
 	if _, err := os.Stat(program); err != nil {
 		t.Fatal("found no pgbouncer in $PATH or /usr/sbin: run make deps")
 	}
-	port := freePort(t)
+	port := freeport.Take(t, 1)[0]
 	config := filepath.Join(s.dir, fmt.Sprintf("pgbouncer-%d.ini", port))
 	text := fmt.Sprintf(`[databases]
 * = host=%s port=5432 user=postgres
@@ -79,14 +81,4 @@ func awaitListener(t testing.TB, address string, ended <-chan struct{}) {
 			t.Fatalf("pgbouncer does not listen: %v", err)
 		}
 	}
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port // it is one
 }

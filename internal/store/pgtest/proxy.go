@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/caddy-keywarden/keywarden/internal/freeport"
 )
 
 // Proxy is a way over TCP to a server, on which answers can be held, delayed
@@ -35,7 +37,7 @@ func NewProxy(t testing.TB, network, server string) *Proxy {
 	t.Helper()
 	open := make(chan struct{})
 	close(open)
-	p := &Proxy{network: network, server: server, address: "127.0.0.1:0", pairs: map[*pair]struct{}{}, held: open, arrived: make(chan struct{}, 1)}
+	p := &Proxy{network: network, server: server, address: freeport.Addresses(t, 1)[0], pairs: map[*pair]struct{}{}, held: open, arrived: make(chan struct{}, 1)}
 	p.Accept(t)
 	t.Cleanup(func() {
 		p.mu.Lock()
@@ -69,7 +71,7 @@ func (p *Proxy) Accept(t testing.TB) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.listener, p.address = listener, listener.Addr().String()
+	p.listener = listener
 	go p.serve(listener)
 }
 
