@@ -22,11 +22,10 @@ const appName = "api_keys"
 // App is the app api_keys: it opens the store, and holds what the handlers
 // share. It may be left out of a configuration; every option has a default.
 //
-// Provision does no I/O, as `validate` runs it; Start opens everything. Caddy
-// starts apps in any order, so the sockets of the http app start this one before
-// they accept (see socketKeeper). Requests that come in otherwise, as over
-// HTTP/3, wait for the start, and the engine is let go of in Cleanup, after all
-// apps have stopped, because requests outlive Stop.
+// Provision does no I/O, as `validate` runs it; Start opens everything. The
+// http app may be started before this one, and its requests outlive Stop:
+// handlers wait for the start, and the engine is let go of in Cleanup, after
+// all apps have stopped.
 type App struct {
 	config.App
 
@@ -42,18 +41,17 @@ type App struct {
 	// What Provision of the handlers registers.
 	auths  []*Auth
 	admins []*Admin
+	// entrances are what the handlers' servers accept from.
+	entrances []*entrance
 
 	key    string // of engine in the pool; "" as long as none is held
 	engine *engine
 	// endBootstrapping ends the tries to make a first admin key, and waits;
 	// nil where there are none.
 	endBootstrapping func()
-	// running is what requests use; nil before open and if it failed.
+	// running is what requests use; nil before Start and if it failed.
 	running atomic.Pointer[engine]
-	// opened is what open returned, which runs once.
-	opened  error
-	opening sync.Once
-	// settled is closed when open is over, or will never be.
+	// settled is closed when Start is over, or will never be.
 	settled chan struct{}
 	settle  sync.Once
 }
@@ -76,7 +74,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	var err error
-	if a.events, err = newEvents(ctx, quiet(a.log)); err != nil {
+	if a.events, err = newEvents(ctx, quiet(a.log), a.takeOver); err != nil {
 		return err
 	}
 	a.settings = a.App.Settings(caddy.AppDataDir())
@@ -120,15 +118,9 @@ func expandAdminKey(text string, repl *caddy.Replacer) (string, error) {
 // its characters are random.
 const weakAdminKey = 20
 
-// Start opens what the handlers share, unless a socket of theirs has done it.
-func (a *App) Start() error {
-	a.opening.Do(func() { a.opened = a.open() })
-	return a.opened
-}
-
-// open opens the store, or takes over the one that is open already, and lets
+// Start opens the store, or takes over the one that is open already, and lets
 // the waiting requests go on.
-func (a *App) open() error {
+func (a *App) Start() error {
 	defer a.settle.Do(func() { close(a.settled) })
 	if n := len(a.settings.AdminKey); n > 0 && n < weakAdminKey {
 		a.log.Warn("admin_key is short enough to be guessed; use 32 random characters or more", zap.Int("length", n))
@@ -161,6 +153,16 @@ func (a *App) open() error {
 	return nil
 }
 
+// takeOver gives this configuration what comes in from now on: all of it has
+// started.
+func (a *App) takeOver() {
+	var all sync.WaitGroup
+	for _, e := range a.entrances {
+		all.Go(e.takeOver)
+	}
+	all.Wait()
+}
+
 // Stop does nothing yet: requests that are under way may still need the
 // engine. Cleanup runs when the http app has seen them out.
 func (a *App) Stop() error { return nil }
@@ -185,7 +187,7 @@ func (a *App) Cleanup() error {
 	return nil
 }
 
-// ready returns the engine, waiting for open if need be; nil if there is
+// ready returns the engine, waiting for Start if need be; nil if there is
 // none, or ctx ended before.
 func (a *App) ready(ctx context.Context) *engine {
 	if e := a.running.Load(); e != nil {

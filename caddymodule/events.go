@@ -39,7 +39,9 @@ type events struct {
 	allowed  *rate.Limiter
 	omitted  atomic.Int64
 	done     chan struct{} // closed when Run has ended; nil before it began
-	stop     context.CancelFunc
+	// onStart hears that all apps have started.
+	onStart func()
+	stop    context.CancelFunc
 }
 
 // happening is an event that waits to be told.
@@ -48,7 +50,7 @@ type happening struct {
 	data map[string]any
 }
 
-func newEvents(ctx caddy.Context, log *zap.Logger) (*events, error) {
+func newEvents(ctx caddy.Context, log *zap.Logger, onStart func()) (*events, error) {
 	app, err := ctx.App("events")
 	if err != nil {
 		return nil, fmt.Errorf("loading the events app: %w", err)
@@ -56,6 +58,7 @@ func newEvents(ctx caddy.Context, log *zap.Logger) (*events, error) {
 	e := &events{
 		app: app.(*caddyevents.App), ctx: ctx, log: log,
 		waiting: make(chan happening, maxEventsWaiting), allowed: rate.NewLimiter(refusalsASecond, refusalsASecond),
+		onStart: onStart,
 	}
 	if err := e.app.On("started", e); err != nil {
 		return nil, fmt.Errorf("subscribing to the start: %w", err)
@@ -67,6 +70,7 @@ func newEvents(ctx caddy.Context, log *zap.Logger) (*events, error) {
 func (e *events) Handle(context.Context, caddy.Event) error {
 	e.refusals.Store(e.app.ShouldEmit(keys.EventRefused))
 	e.started.Store(true)
+	e.onStart()
 	return nil
 }
 

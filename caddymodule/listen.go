@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,11 +24,12 @@ import (
 // like the logs in redact_reach.go, it is put into a field that Caddy keeps to
 // itself, and where a future Caddy has no such field, a warning says so.
 
-// It is also where a configuration whose app can't start is told from one that
-// works before it has taken a single request: Caddy may start the servers first.
+// A configuration takes its turn when all of it has started, which Caddy tells by
+// an event: servers that are started before something else fails, such as the
+// opening of the store, have then taken no request.
 
-// keepSocket makes server accept from a socket that outlives it, and not before
-// app has started. It returns nil where that is not possible.
+// keepSocket makes server accept from a socket that outlives it, from when app
+// tells it to. It returns nil where that is not possible.
 func keepSocket(server *caddyhttp.Server, app *App, log *zap.Logger) *socketKeeper {
 	if server == nil {
 		return nil // a test without a server
@@ -64,13 +64,8 @@ type socketKeeper struct {
 // WrapListener implements caddy.ListenerWrapper. Caddy may call it twice, the
 // second time after TLS; what is no bare TCP socket is returned as it is.
 //
-// It is called at the start of a configuration, when the former one still
-// runs, and has it see out its connections before it goes on. Where the app
-// can't start, the former one goes on: Caddy hears of the error from the app.
+// It is called at the start of a configuration, when the former one still runs.
 func (k *socketKeeper) WrapListener(l net.Listener) net.Listener {
-	if k.app.Start() != nil {
-		return shut(l)
-	}
 	socket, name := bareSocket(l)
 	if socket == nil {
 		return l
@@ -84,34 +79,8 @@ func (k *socketKeeper) WrapListener(l net.Listener) net.Listener {
 			zap.String("address", l.Addr().String()), zap.Error(err))
 		return l
 	}
-	e.relieve()
+	k.app.entrances = append(k.app.entrances, e)
 	return e
-}
-
-// shutListener is a listener at which nothing arrives.
-type shutListener struct {
-	net.Listener // closed
-	closed       chan struct{}
-	closing      sync.Once
-}
-
-// shut closes l, and returns a listener in its place that accepts nothing until
-// it is closed.
-func shut(l net.Listener) net.Listener {
-	_ = l.Close() // no connection of it was ever accepted
-	return &shutListener{Listener: l, closed: make(chan struct{})}
-}
-
-// Accept implements net.Listener.
-func (s *shutListener) Accept() (net.Conn, error) {
-	<-s.closed
-	return nil, &net.OpError{Op: "accept", Net: s.Addr().Network(), Addr: s.Addr(), Err: net.ErrClosed}
-}
-
-// Close implements net.Listener.
-func (s *shutListener) Close() error {
-	s.closing.Do(func() { close(s.closed) })
-	return nil
 }
 
 // bareSocket returns the socket behind a listener of Caddy, and the name that

@@ -19,8 +19,8 @@ type door struct {
 	steered bool
 	helper  *net.TCPListener // see steerByHelper; nil for none
 
-	// entrances are the servers that listen, the youngest last; it takes what
-	// comes. turn is closed, and made anew, when another one is to.
+	// entrances are the servers that listen, the youngest last. turn is closed,
+	// and made anew, when another one is to take what comes.
 	entrances []*entrance
 	turn      chan struct{}
 	// parked are connections that wait for the client's next request.
@@ -68,6 +68,16 @@ func (e *entrance) enter(name string, socket *net.TCPListener) error {
 	return nil
 }
 
+// takeOver makes e the one that takes what comes, and has the older ones see
+// their connections out before it returns.
+func (e *entrance) takeOver() {
+	doors.Lock()
+	e.started = true
+	e.door.next()
+	doors.Unlock()
+	e.relieve()
+}
+
 // openDoor makes a door of socket.
 func openDoor(network string, socket *net.TCPListener) (*door, error) {
 	file, err := socket.File() // a duplicate
@@ -86,16 +96,16 @@ func openDoor(network string, socket *net.TCPListener) (*door, error) {
 	return &door{network: network, socket: own, turn: make(chan struct{}), parked: map[*net.TCPConn]struct{}{}}, nil
 }
 
-// leave ends what enter began. The last one closes the door; the one before a
-// younger one whose start failed takes what comes again.
+// leave ends what enter began. The last one closes the door. Should the
+// youngest leave first, the one before it goes on.
 func (e *entrance) leave() {
 	doors.Lock()
 	defer doors.Unlock()
 	d := e.door
 	d.entrances = slices.DeleteFunc(d.entrances, func(other *entrance) bool { return other == e })
 	d.next()
-	if n := len(d.entrances); n > 0 {
-		d.entrances[n-1].resume()
+	if taker := d.taker(); taker != nil {
+		taker.resume()
 		return
 	}
 	for address, other := range doors.open {
@@ -112,22 +122,34 @@ func (e *entrance) leave() {
 	}
 }
 
-// next tells those who wait that another entrance may be the youngest; the
-// lock of doors is held.
+// next tells those who wait that it may be another entrance's turn; the lock of
+// doors is held.
 func (d *door) next() {
 	close(d.turn)
 	d.turn = make(chan struct{})
 }
 
-// youngest returns the entrance that takes what comes, nil if the door is
-// closed, and a channel that is closed when that is over.
-func (d *door) youngest() (*entrance, <-chan struct{}) {
+// taker is the entrance that takes what comes: the youngest whose configuration
+// has started, or the first that there is, should none have told. It is nil if
+// the door is closed. The lock of doors is held.
+func (d *door) taker() *entrance {
+	for _, e := range slices.Backward(d.entrances) {
+		if e.started {
+			return e
+		}
+	}
+	if len(d.entrances) > 0 {
+		return d.entrances[0]
+	}
+	return nil
+}
+
+// turns returns the entrance that takes what comes, nil if the door is closed,
+// and a channel that is closed when that may be over.
+func (d *door) turns() (*entrance, <-chan struct{}) {
 	doors.Lock()
 	defer doors.Unlock()
-	if len(d.entrances) == 0 {
-		return nil, nil
-	}
-	return d.entrances[len(d.entrances)-1], d.turn
+	return d.taker(), d.turn
 }
 
 // accept takes connections in until the door closes. Errors go to the servers,
@@ -141,10 +163,10 @@ func (d *door) accept() {
 	}
 }
 
-// offer gives a to the youngest server. It returns false if there is none.
+// offer gives a to the server whose turn it is. It returns false if there is none.
 func (d *door) offer(a arrival) bool {
 	for {
-		e, over := d.youngest()
+		e, over := d.turns()
 		if e == nil {
 			if a.conn != nil {
 				_ = a.conn.Close()

@@ -18,6 +18,8 @@ type entrance struct {
 	arrivals     chan arrival
 	closed       chan struct{}
 	closing      sync.Once
+	// started says that all of its configuration has; the lock of doors guards it.
+	started bool
 
 	mu     sync.Mutex
 	guests map[*guest]struct{}
@@ -61,7 +63,7 @@ func (e *entrance) Close() error {
 	e.closing.Do(func() {
 		close(e.closed)
 		e.leave()
-		if e.replaced() { // a server whose start failed has guests of its own
+		if e.replaced() { // it may have guests: what was accepted as it closed
 			for _, g := range e.seeOut() {
 				g.leave()
 			}
@@ -76,7 +78,7 @@ func (e *entrance) Close() error {
 func (e *entrance) replaced() bool {
 	select {
 	case <-e.closed:
-		other, _ := e.door.youngest()
+		other, _ := e.door.turns()
 		return other != nil
 	default:
 		return false

@@ -29,8 +29,12 @@ type guest struct {
 	// direct says that net/http has told of it: nothing lies between.
 	direct bool
 	state  http.ConnState
-	// heard says that something came in since the last request was answered.
+	// heard says that something came in since the last request was answered;
+	// ahead, that it came before net/http has said so: during a request, it
+	// reads a single byte to see whether the client has gone, which may be the
+	// first of the next one.
 	heard   bool
+	ahead   bool
 	heardAt time.Time
 	reading bool
 	// broken says that Read has failed: what follows is a real end.
@@ -64,7 +68,7 @@ func (g *guest) note(state http.ConnState) {
 	g.direct, g.state = true, state
 	switch state {
 	case http.StateIdle:
-		g.heard = false
+		g.heard, g.ahead = g.ahead, false
 		// net/http counts it as idle a moment before it says so.
 		g.leaving, g.closing = g.leaving || g.closing, false
 	case http.StateHijacked:
@@ -109,6 +113,7 @@ func (g *guest) endRead(p []byte, n int, err error) (int, error) {
 	if n > 0 {
 		g.sniff(p[:n])
 		g.heard, g.heardAt = true, time.Now()
+		g.ahead = g.state == http.StateActive && len(p) == 1
 		if woken { // too late: it stays for this request
 			err = g.SetReadDeadline(time.Time{}) // net/http sets its own next
 		}
