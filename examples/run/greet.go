@@ -19,11 +19,12 @@ const (
 
 // greet waits until everything answers and prints the four lines.
 func greet(ctx context.Context, s settings, out io.Writer, logName string) error {
-	if err := awaitReady(ctx, "http://"+s.admin+"/readyz"); err != nil {
-		return err
-	}
-	if err := awaitReady(ctx, "http://"+s.api+"/healthz"); err != nil {
-		return err
+	// The gateway last: its /healthz is the API's. Caddy starts its servers one
+	// after the other.
+	for _, url := range []string{s.admin + "/readyz", s.api + "/healthz", s.gateway + "/healthz"} {
+		if err := awaitReady(ctx, "http://"+url); err != nil {
+			return err
+		}
 	}
 	adminKey, demoKey := filepath.Join(s.data, "admin.key"), filepath.Join(s.data, "demo.key")
 	if err := ensureDemoKey(ctx, s, adminKey, demoKey); err != nil {
@@ -60,8 +61,8 @@ func awaitReady(ctx context.Context, url string) error {
 func ensureDemoKey(ctx context.Context, s settings, adminKey, demoKey string) error {
 	if secret, err := os.ReadFile(demoKey); err == nil {
 		status, err := get(ctx, "http://"+s.gateway+"/rest/users", strings.TrimSpace(string(secret)))
-		if err == nil && status == http.StatusOK {
-			return nil
+		if err != nil || status == http.StatusOK {
+			return err
 		}
 	}
 	admin, err := os.ReadFile(adminKey)
