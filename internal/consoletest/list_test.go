@@ -230,7 +230,7 @@ func TestFirstPageIsSmallAndQuick(t *testing.T) {
 	_, err := chromedp.Call(b.ctx, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true})
 	b.must(err) // as for who comes for the first time
 	var usable []float64
-	for range 5 {
+	for range 3 {
 		before := b.asked()
 		b.reload()
 		// The page, its style and two scripts: nothing is loaded in turn.

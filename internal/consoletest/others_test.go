@@ -24,6 +24,13 @@ func TestAuditSaysWhoChangedWhat(t *testing.T) {
 	b.until("document.querySelectorAll('tbody tr').length === 2 && location.search === '?key=" + other.ID + "'")
 	b.enter("[name=key]", "nothing")
 	b.sees("No changes")
+	b.visit("/audit")
+	b.click("td.who-did a") // of whom there is one, and the first start
+	b.until("location.search.startsWith('?actor=key_') && document.querySelectorAll('tbody tr').length === 5")
+	b.enter("[name=actor]", "bootstrap")
+	b.until("location.search === '?actor=bootstrap' && document.querySelectorAll('tbody tr').length === 1")
+	b.enter("[name=key]", "nothing")
+	b.sees("No changes")
 	b.state("audit-none")
 }
 
@@ -87,6 +94,11 @@ func TestTryItSaysTheDecisionAndWhy(t *testing.T) {
 	b.click("#try details summary")
 	b.sees("keywarden keys check " + key.ID + " POST /v2/abc123/run")
 	b.state("try")
+	b.enter("#t-key", key.ID)
+	b.enter("#t-method", "GET")
+	b.click("#try button.primary")
+	b.sees("Allowed")
+	b.enter("#t-method", "POST")
 	b.enter("#t-key", key.Secret)
 	b.click("#try button.primary")
 	b.until("document.querySelector('#t-key').value === ''")

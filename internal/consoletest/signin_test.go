@@ -69,6 +69,19 @@ func TestDisabledAdminKeyEndsItsSessionsAtOnce(t *testing.T) {
 	b.has("#key")
 }
 
+func TestDeletedOrRotatedAdminKeyEndsItsSessionsAtOnce(t *testing.T) {
+	g := start(t)
+	for method, path := range map[string]string{"DELETE": "", "POST": "/rotate"} {
+		second := adminKey(g, "write")
+		b := as(t, g.AdminURL, second.Secret)
+		if answer := g.Admin(method, "/v1/keys/"+second.ID+path, nil); answer.Status >= 300 {
+			t.Fatal(answer)
+		}
+		b.click("#create")
+		b.sees("Your session has ended")
+	}
+}
+
 func TestReadOnlyAdminSeesAndChangesNothing(t *testing.T) {
 	g := start(t)
 	g.Create(map[string]any{"name": "ci"})
