@@ -50,7 +50,7 @@ func TestTheFirstStartMakesAnAdminKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	found, err := store.Find(context.Background(), secret.Digest())
-	if err != nil || found.Name != "bootstrap" || found.Admin != permission.Write || found.Permissions.For("rest", "") != permission.None {
+	if err != nil || found.Name() != "bootstrap" || found.Admin != permission.Write || found.Permissions.For("rest", "") != permission.None {
 		t.Errorf("found %+v, %v", found, err)
 	}
 	entries, _, err := store.Audit(context.Background(), keys.AuditQuery{Limit: 10})

@@ -94,9 +94,9 @@ func (a *api) serve(o *operation, c *call, w http.ResponseWriter) (any, error) {
 func (a *api) now() time.Time { return a.Now().UTC().Truncate(time.Millisecond) }
 
 // configIdentity is the admin key of the configuration, which is not stored.
-var configIdentity = &keys.Identity{
-	ID: keys.ConfigID, Name: string(keys.ConfigID), Prefix: string(keys.ConfigID), Admin: permission.Write, Enabled: true,
-}
+var configIdentity = keys.NewIdentity(keys.Digest{},
+	keys.Names{ID: keys.ConfigID, Name: string(keys.ConfigID), Prefix: string(keys.ConfigID)},
+	&keys.Rights{Admin: permission.Write, Enabled: true}, 0)
 
 // authenticate returns who calls, if their admin access is enough. Changes
 // need write, the highest there is: so nobody can give admin access that they

@@ -64,14 +64,12 @@ func (a *api) identifyID(c *call, id string) (*keys.Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	identity := &keys.Identity{
-		ID: k.ID, Name: k.Name, Owner: k.Owner, Prefix: k.Prefix,
-		Permissions: k.Permissions, Admin: k.Admin, Enabled: k.Enabled, Sources: k.Sources,
-	}
+	expiresAt := int64(0)
 	if !k.ExpiresAt.IsZero() {
-		identity.ExpiresAt = k.ExpiresAt.UnixMilli()
+		expiresAt = k.ExpiresAt.UnixMilli()
 	}
-	return identity, nil
+	return keys.NewIdentity(keys.Digest{}, keys.Names{ID: k.ID, Name: k.Name, Owner: k.Owner, Prefix: k.Prefix},
+		&keys.Rights{Permissions: k.Permissions, Admin: k.Admin, Enabled: k.Enabled, Sources: k.Sources}, expiresAt), nil
 }
 
 func showDecision(d gate.Decision) CheckAnswer {

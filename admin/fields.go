@@ -76,7 +76,7 @@ func (f *fields) draft(path string, object map[string]any) draft {
 func (d *draft) key(c *call, prefix string) keys.Key {
 	k := keys.Key{
 		ID: keys.NewID(), Name: d.name, Owner: d.owner, Prefix: prefix, Permissions: d.permissions, Admin: d.admin,
-		Enabled: d.enabled, ExpiresAt: d.expiresAt, CreatedAt: c.now, UpdatedAt: c.now, CreatedBy: c.actor.ID,
+		Enabled: d.enabled, ExpiresAt: d.expiresAt, CreatedAt: c.now, UpdatedAt: c.now, CreatedBy: c.actor.ID(),
 		Metadata: d.metadata, Sources: d.sources, Version: 1,
 	}
 	if k.Name == "" {

@@ -31,7 +31,7 @@ func (a *api) importKeys(c *call) (any, error) {
 	answer := ImportAnswer{Data: make([]Key, len(foreign))}
 	for i := range foreign {
 		answer.Data[i] = showKey(&foreign[i].Key, c.now)
-		c.changed("import", c.actor.ID, &foreign[i].Key)
+		c.changed("import", c.actor.ID(), &foreign[i].Key)
 	}
 	return answer, nil
 }

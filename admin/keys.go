@@ -23,7 +23,7 @@ func (a *api) createKey(c *call) (any, error) {
 	if err := a.Store.Create(c.ctx, a.by(c), "create", []keys.New{{Key: key, Digest: secret.Digest()}}); err != nil {
 		return nil, err
 	}
-	c.changed("create", c.actor.ID, &key)
+	c.changed("create", c.actor.ID(), &key)
 	c.header.Set("Location", "/v1/keys/"+string(key.ID))
 	c.header.Set("ETag", etag(key.Version))
 	return KeyWithSecret{Key: showKey(&key, c.now), Secret: secret.Reveal()}, nil
@@ -102,7 +102,7 @@ func (a *api) patchKey(c *call) (any, error) {
 		return nil, err
 	}
 	if key.UpdatedAt.Equal(c.now) { // else the edit changed nothing
-		c.changed("update", c.actor.ID, key)
+		c.changed("update", c.actor.ID(), key)
 	}
 	return c.show(key), nil
 }
@@ -179,7 +179,7 @@ func (a *api) deleteKey(c *call) (any, error) {
 		return nil, err
 	}
 	if key != nil {
-		c.changed("delete", c.actor.ID, key)
+		c.changed("delete", c.actor.ID(), key)
 	}
 	return nil, nil //nolint:nilnil // 204 has no body
 }
@@ -203,13 +203,13 @@ func (a *api) rotateKey(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.changed("rotate", c.actor.ID, key)
+	c.changed("rotate", c.actor.ID(), key)
 	return KeyWithSecret{Key: c.show(key), Secret: secret.Reveal()}, nil
 }
 
 // by is what the audit says of a change made by this call.
 func (a *api) by(c *call) keys.By {
-	return keys.By{Actor: c.actor.ID, IP: a.ClientIP(c.request), At: c.now}
+	return keys.By{Actor: c.actor.ID(), IP: a.ClientIP(c.request), At: c.now}
 }
 
 // guard returns what must hold for this call's change of a key: what If-Match

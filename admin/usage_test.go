@@ -45,7 +45,7 @@ func (c *counted) used(n int, what, outcome string, ago time.Duration) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	id := &keys.Identity{ID: keys.ID(c.id)}
+	id := keys.NewIdentity(keys.Digest{}, keys.Names{ID: keys.ID(c.id)}, nil, 0)
 	for range n {
 		c.recorder.Count(id, keys.What{API: api, Endpoint: endpoint, Access: access, Outcome: outcome}, c.now().Add(-ago))
 	}
@@ -319,7 +319,7 @@ func TestWhatCanNotBeWrittenKeepsNobodyFromReading(t *testing.T) {
 		recorder = usage.New(unwritable{o.Store})
 		o.Usage = recorder
 	})
-	recorder.Count(&keys.Identity{ID: s.adminID}, keys.What{API: "rest", Outcome: keys.OutcomeAllowed}, s.now())
+	recorder.Count(keys.NewIdentity(keys.Digest{}, keys.Names{ID: s.adminID}, nil, 0), keys.What{API: "rest", Outcome: keys.OutcomeAllowed}, s.now())
 	got := s.do("GET", "/v1/keys/"+string(s.adminID)+"/usage", "").want(200)
 	if got.tree["requests"] != 0.0 {
 		t.Errorf("answered %s", got.text)

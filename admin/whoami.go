@@ -10,14 +10,14 @@ func (a *api) whoami(c *call) (any, error) {
 	if err := c.faults.err(); err != nil {
 		return nil, err
 	}
-	if c.actor.ID == keys.ConfigID {
+	if c.actor.ID() == keys.ConfigID {
 		return Whoami{
-			ID: string(keys.ConfigID), Name: c.actor.Name, Prefix: c.actor.Prefix,
+			ID: string(keys.ConfigID), Name: c.actor.Name(), Prefix: c.actor.Prefix(),
 			Permissions: showPermissions(permission.Set{}), Admin: c.actor.Admin.String(), Enabled: true,
 			Status: string(keys.Active), CreatedBy: string(keys.ConfigID), Metadata: map[string]string{}, Sources: []string{},
 		}, nil
 	}
-	stored, err := a.Store.Get(c.ctx, c.actor.ID, c.now)
+	stored, err := a.Store.Get(c.ctx, c.actor.ID(), c.now)
 	if err != nil {
 		return nil, err
 	}

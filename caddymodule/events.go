@@ -139,7 +139,7 @@ func (e *events) refused(d *gate.Decision, now time.Time) {
 		return
 	}
 	e.tell(keys.EventRefused, map[string]any{
-		"key": string(d.Key.ID), "prefix": d.Key.Prefix, "owner": d.Key.Owner, "actor": string(d.Key.ID), "action": d.Outcome.Code(),
+		"key": string(d.Key.ID()), "prefix": d.Key.Prefix(), "owner": d.Key.Owner(), "actor": string(d.Key.ID()), "action": d.Outcome.Code(),
 		"api": d.API, "endpoint": d.Endpoint, "omitted": e.omitted.Swap(0),
 	})
 }

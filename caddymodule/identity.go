@@ -44,11 +44,11 @@ type caller struct {
 func (c *caller) placeholder(name string) (any, bool) {
 	switch name {
 	case userID:
-		return string(c.key.ID), true
+		return string(c.key.ID()), true
 	case userOwner:
-		return c.key.Owner, true
+		return c.key.Owner(), true
 	case userName:
-		return c.key.Name, true
+		return c.key.Name(), true
 	}
 	return nil, false
 }
@@ -60,7 +60,7 @@ func (h *Auth) introduce(r *http.Request, d *gate.Decision) (c *caller, vars map
 	ctx := r.Context()
 	if h.logs {
 		if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-			extra.Set(zap.String("api_key_id", string(d.Key.ID)))
+			extra.Set(zap.String("api_key_id", string(d.Key.ID())))
 		}
 	}
 	vars, _ = ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
@@ -94,8 +94,8 @@ func (c *caller) announce(r *http.Request, vars map[string]any, d *gate.Decision
 		vars[varAccess] = accessWords[d.Needs]
 		vars[varEndpoint] = api.endpoint(d.Endpoint)
 	}
-	c.set(r.Header, 0, "X-Auth-Key-Id", string(d.Key.ID))
-	c.set(r.Header, 1, "X-Auth-Key-Owner", d.Key.Owner)
+	c.set(r.Header, 0, "X-Auth-Key-Id", string(d.Key.ID()))
+	c.set(r.Header, 1, "X-Auth-Key-Owner", d.Key.Owner())
 	c.set(r.Header, 2, "X-Auth-Api", d.API)
 	c.set(r.Header, 3, "X-Auth-Endpoint", d.Endpoint)
 	if d.Needs != permission.None { // which it is on a path of no API

@@ -64,7 +64,7 @@ func TestLookUpsAreCountedByWhereTheyEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.engine().store.Delete(t.Context(), keys.By{Actor: "test", At: time.Now()}, id.ID, keys.Guard{}); err != nil {
+	if err := s.engine().store.Delete(t.Context(), keys.By{Actor: "test", At: time.Now()}, id.ID(), keys.Guard{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ result, secret string }{{"miss", secret}, {"hit", secret}, {"miss", gone}, {"unknown", gone}} {

@@ -104,7 +104,7 @@ func (h *Auth) tell(w http.ResponseWriter, r *http.Request, d *gate.Decision) {
 		zap.String("method", r.Method), zap.String("path", shown(r.URL.Path)), zap.String("client_ip", clientIP(r)),
 	}
 	if d.Key != nil {
-		fields = append(fields, zap.String("api_key_id", string(d.Key.ID)))
+		fields = append(fields, zap.String("api_key_id", string(d.Key.ID())))
 	}
 	if d.API != "" {
 		fields = append(fields, zap.String("api", d.API), zap.String("endpoint", shown(d.Endpoint)),

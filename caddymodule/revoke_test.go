@@ -39,7 +39,7 @@ func newWatched() *watched {
 
 // set stores a key that may read, or removes it, and tells of the change.
 func (w *watched) set(n byte, there bool, fault error) *keys.Identity {
-	key := &keys.Identity{Digest: keys.Digest{n}, Enabled: true, Permissions: permission.Set{Mode: permission.ReadOnly}}
+	key := keys.NewIdentity(keys.Digest{n}, keys.Names{}, &keys.Rights{Enabled: true, Permissions: permission.Set{Mode: permission.ReadOnly}}, 0)
 	w.mu.Lock()
 	w.fault = fault
 	delete(w.keys, key.Digest)

@@ -44,7 +44,7 @@ func decideTraced(g *gate.Gate, r *http.Request, now time.Time, reports bool) ga
 		attribute.String("api_key.outcome", codeOf(d.Outcome, reports)),
 	)
 	if d.Key != nil {
-		span.SetAttributes(attribute.String("api_key.id", string(d.Key.ID)))
+		span.SetAttributes(attribute.String("api_key.id", string(d.Key.ID())))
 	}
 	return d
 }

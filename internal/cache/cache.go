@@ -4,13 +4,10 @@
 package cache
 
 import (
-	"encoding/binary"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/dgraph-io/ristretto/v2"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 )
@@ -21,20 +18,23 @@ type Entry struct {
 	Identity *keys.Identity
 	// CheckedAt is when the store was asked, by the clock that Put was given.
 	CheckedAt time.Duration
-
-	digest     keys.Digest
-	generation uint64
-	refreshing atomic.Bool
 }
 
 // StartRefresh reports true to the one caller that should ask the store
-// again for this entry before it is too old.
-func (e *Entry) StartRefresh() bool { return e.refreshing.CompareAndSwap(false, true) }
+// again for this entry, of a known secret, before it is too old.
+func (e Entry) StartRefresh() bool { return e.Identity.Use().Refreshing.CompareAndSwap(false, true) }
 
 // RefreshFailed lets a later caller try again.
-func (e *Entry) RefreshFailed() { e.refreshing.Store(false) }
+func (e Entry) RefreshFailed() { e.Identity.Use().Refreshing.Store(false) }
 
-// Cache wraps two ristretto caches: one of keys, one of unknown secrets, so
+// unknown is a secret that the store does not know.
+type unknown struct {
+	digest     keys.Digest
+	checkedAt  time.Duration
+	generation uint32
+}
+
+// Cache is made of two caches of ristretto's: one of keys, one of unknown secrets, so
 // that a flood of false secrets can't push keys out.
 //
 // ristretto applies a Set later and may drop it, which is fine for a cache,
@@ -42,11 +42,11 @@ func (e *Entry) RefreshFailed() { e.refreshing.Store(false) }
 // has worked off what was queued before it. Ristretto knows an entry by 64
 // bits; a hit is compared with the whole digest.
 type Cache struct {
-	known   *ristretto.Cache[uint64, *Entry]
-	unknown *ristretto.Cache[uint64, *Entry]
+	known   parts[*keys.Identity]
+	unknown parts[*unknown]
 	// generation is raised by Reset: entries of an earlier one are dead.
 	// ristretto's own Clear is not safe under traffic.
-	generation atomic.Uint64
+	generation atomic.Uint32
 	stripes    [256]stripe
 }
 
@@ -62,57 +62,36 @@ type stripe struct {
 type Ticket struct {
 	digest     keys.Digest
 	epoch      uint64
-	generation uint64
+	generation uint32
 }
 
 // New returns a cache for up to maxKeys keys; maxUnknown bounds how many
 // unknown secrets are remembered.
 func New(maxKeys, maxUnknown int64) (*Cache, error) {
-	known, err := newRistretto(maxKeys)
+	known, err := newParts[*keys.Identity](maxKeys)
 	if err != nil {
 		return nil, fmt.Errorf("making the key cache: %w", err)
 	}
-	unknown, err := newRistretto(maxUnknown)
+	unknown, err := newParts[*unknown](maxUnknown)
 	if err != nil {
-		known.Close()
+		known.close()
 		return nil, fmt.Errorf("making the cache of unknown secrets: %w", err)
 	}
 	return &Cache{known: known, unknown: unknown}, nil
 }
 
-func newRistretto(size int64) (*ristretto.Cache[uint64, *Entry], error) {
-	return ristretto.NewCache(&ristretto.Config[uint64, *Entry]{
-		NumCounters: 10 * size, // ristretto's own advice
-		MaxCost:     size,
-		// Hits are counted in batches, each of which wakes a goroutine: with
-		// ristretto's usual 64 that was a fifth of a decision's CPU time.
-		BufferItems:        512,
-		IgnoreInternalCost: true, // cost counts entries, not bytes
-		KeyToHash:          func(key uint64) (hash, conflict uint64) { return key, 0 },
-	})
-}
-
-// hash gives ristretto a digest's first 8 bytes: SHA-256 is evenly spread.
-func hash(d *keys.Digest) uint64 { return binary.LittleEndian.Uint64(d[:8]) }
-
-// Get returns what is remembered of a secret, or nil. It takes no lock of
-// ours and does not allocate. How old an entry may be is the caller's to judge.
-func (c *Cache) Get(d *keys.Digest) *Entry {
-	if e := c.live(c.known, d); e != nil {
-		return e
+// Get returns what is remembered of a secret, if anything is. It takes no lock
+// of ours and does not allocate. How old an entry may be is the caller's to
+// judge.
+func (c *Cache) Get(d *keys.Digest) (Entry, bool) {
+	generation := c.generation.Load()
+	if id, ok := c.known.get(d); ok && id != nil && id.Generation == generation && id.Digest.Is(d) {
+		return Entry{id, id.CheckedAt}, true
 	}
-	return c.live(c.unknown, d)
-}
-
-func (c *Cache) live(in *ristretto.Cache[uint64, *Entry], d *keys.Digest) *Entry {
-	e, ok := in.Get(hash(d))
-	if !ok || e == nil || e.generation != c.generation.Load() {
-		return nil
+	if u, ok := c.unknown.get(d); ok && u != nil && u.generation == generation && u.digest.Is(d) {
+		return Entry{nil, u.checkedAt}, true
 	}
-	if !e.digest.Is(d) {
-		return nil
-	}
-	return e
+	return Entry{}, false
 }
 
 // Ticket must be taken before the store is asked.
@@ -126,7 +105,7 @@ func (c *Cache) Ticket(d *keys.Digest) Ticket {
 // Tickets are the tickets of all secrets together.
 type Tickets struct {
 	epochs     [256]uint64
-	generation uint64
+	generation uint32
 }
 
 // Tickets must be taken before the store is asked for secrets that are not
@@ -148,7 +127,7 @@ func (t *Tickets) Of(d *keys.Digest) Ticket {
 
 // Put remembers the store's answer (nil: unknown), unless the secret was
 // invalidated after the ticket was taken; then it reports false, and the
-// answer may be out of date.
+// answer may be out of date. An Identity is put once, by who has made it.
 func (c *Cache) Put(t Ticket, id *keys.Identity, checkedAt time.Duration) bool {
 	s := c.stripe(&t.digest)
 	s.Lock()
@@ -156,16 +135,16 @@ func (c *Cache) Put(t Ticket, id *keys.Identity, checkedAt time.Duration) bool {
 	if s.epoch != t.epoch || c.generation.Load() != t.generation {
 		return false
 	}
-	e := &Entry{Identity: id, CheckedAt: checkedAt, digest: t.digest, generation: t.generation}
 	if id == nil {
 		// The key may just have gone with no change seen, as when the feed is cut.
-		c.known.Del(hash(&t.digest))
-		c.unknown.Set(hash(&t.digest), e, 1)
+		c.known.del(&t.digest)
+		c.unknown.set(&t.digest, &unknown{t.digest, checkedAt, t.generation})
 		return true
 	}
+	id.Digest, id.CheckedAt, id.Generation = t.digest, checkedAt, t.generation
 	// ristretto may drop the Set: an old "unknown" must not show through.
-	c.unknown.Del(hash(&t.digest))
-	c.known.Set(hash(&t.digest), e, 1)
+	c.unknown.del(&t.digest)
+	c.known.set(&t.digest, id)
 	return true
 }
 
@@ -177,9 +156,13 @@ func (c *Cache) Invalidate(digests []keys.Digest) {
 		s := c.stripe(d)
 		s.Lock()
 		s.epoch++
-		c.known.Del(hash(d))
-		c.unknown.Del(hash(d))
+		c.known.del(d)
+		c.unknown.del(d)
 		s.Unlock()
+	}
+	if len(digests) == 1 {
+		c.WaitFor(&digests[0])
+		return
 	}
 	c.Wait()
 }
@@ -195,18 +178,24 @@ func (c *Cache) Reset() {
 }
 
 // Resize changes how many keys are kept.
-func (c *Cache) Resize(maxKeys int64) { c.known.UpdateMaxCost(maxKeys) }
+func (c *Cache) Resize(maxKeys int64) { c.known.resize(maxKeys) }
 
 // Wait returns when ristretto has worked off what was queued before.
 func (c *Cache) Wait() {
-	c.known.Wait()
-	c.unknown.Wait()
+	c.known.wait()
+	c.unknown.wait()
+}
+
+// WaitFor is Wait for what concerns one secret.
+func (c *Cache) WaitFor(d *keys.Digest) {
+	c.known.of(d).Wait()
+	c.unknown.of(d).Wait()
 }
 
 // Close frees the memory. Nothing may use the cache any more.
 func (c *Cache) Close() {
-	c.known.Close()
-	c.unknown.Close()
+	c.known.close()
+	c.unknown.close()
 }
 
 // stripe goes by the last byte, as ristretto shards by the first ones.

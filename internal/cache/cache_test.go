@@ -39,21 +39,23 @@ func put(t testing.TB, c *Cache, d keys.Digest, id *keys.Identity) {
 func TestPutIsFoundAndInvalidateForgets(t *testing.T) {
 	c := newCache(t, 100)
 	known, unknown := digest(1), digest(2)
-	if c.Get(&known) != nil {
+	if _, ok := c.Get(&known); ok {
 		t.Fatal("found before it was put")
 	}
-	id := &keys.Identity{ID: "key_1", Digest: known}
+	id := keys.NewIdentity(known, keys.Names{ID: "key_1"}, nil, 0)
 	put(t, c, known, id)
 	put(t, c, unknown, nil)
-	if e := c.Get(&known); e == nil || e.Identity != id {
+	if e, ok := c.Get(&known); !ok || e.Identity != id {
 		t.Fatalf("known: %+v", e)
 	}
-	if e := c.Get(&unknown); e == nil || e.Identity != nil {
+	if e, ok := c.Get(&unknown); !ok || e.Identity != nil {
 		t.Fatalf("unknown: %+v", e)
 	}
 	c.Invalidate([]keys.Digest{known, unknown})
-	if c.Get(&known) != nil || c.Get(&unknown) != nil {
-		t.Fatal("found after Invalidate")
+	for _, d := range []keys.Digest{known, unknown} {
+		if _, ok := c.Get(&d); ok {
+			t.Fatal("found after Invalidate")
+		}
 	}
 }
 
@@ -74,7 +76,7 @@ func TestTicketFromBeforeAnInvalidationIsRefused(t *testing.T) {
 		t.Error("an old ticket was accepted after Reset")
 	}
 	c.Wait()
-	if c.Get(&d) != nil {
+	if _, ok := c.Get(&d); ok {
 		t.Error("something was remembered all the same")
 	}
 }
@@ -88,14 +90,14 @@ func TestResetForgetsEverythingAtOnce(t *testing.T) {
 	c.Reset()
 	for i := range 100 {
 		for _, d := range []keys.Digest{digest(i), digest(1000 + i)} {
-			if c.Get(&d) != nil {
+			if _, ok := c.Get(&d); ok {
 				t.Fatal("found after Reset")
 			}
 		}
 	}
 	d := digest(1)
 	put(t, c, d, &keys.Identity{})
-	if c.Get(&d) == nil {
+	if _, ok := c.Get(&d); !ok {
 		t.Error("nothing is remembered after Reset")
 	}
 }
@@ -106,9 +108,9 @@ func TestSecretsWithTheSame64BitsAreToldApart(t *testing.T) {
 	a := digest(1)
 	b := a
 	b[31] ^= 1
-	put(t, c, a, &keys.Identity{ID: "a"})
-	if e := c.Get(&b); e != nil {
-		t.Fatalf("b was taken for %s", e.Identity.ID)
+	put(t, c, a, keys.NewIdentity(a, keys.Names{ID: "a"}, nil, 0))
+	if e, ok := c.Get(&b); ok {
+		t.Fatalf("b was taken for %s", e.Identity.ID())
 	}
 }
 
@@ -117,7 +119,7 @@ func TestUnknownAnswerReplacesAKnownOne(t *testing.T) {
 	d := digest(1)
 	put(t, c, d, &keys.Identity{})
 	put(t, c, d, nil)
-	if e := c.Get(&d); e == nil || e.Identity != nil {
+	if e, ok := c.Get(&d); !ok || e.Identity != nil {
 		t.Fatalf("still known: %+v", e)
 	}
 }
@@ -139,7 +141,7 @@ func TestNoAnswerFromBeforeAnAcknowledgedChange(t *testing.T) {
 		mu.Lock()
 		before := acked[i]
 		mu.Unlock()
-		if e := c.Get(&d); e != nil {
+		if e, ok := c.Get(&d); ok {
 			if e.Identity.ExpiresAt < before {
 				t.Errorf("key %d: version %d seen after version %d was acknowledged", i, e.Identity.ExpiresAt, before)
 			}
@@ -192,10 +194,10 @@ func TestSizeIsBounded(t *testing.T) {
 	c.Wait()
 	var known, unknown int
 	for i := range 20 * size {
-		if c.Get(new(digest(i))) != nil {
+		if _, ok := c.Get(new(digest(i))); ok {
 			known++
 		}
-		if c.Get(new(digest(-i-1))) != nil {
+		if _, ok := c.Get(new(digest(-i - 1))); ok {
 			unknown++
 		}
 	}
@@ -221,7 +223,7 @@ func BenchmarkGet(b *testing.B) {
 			i := 0
 			for b.Loop() {
 				i = (i + 7919) % n
-				if c.Get(&digests[i]) == nil {
+				if _, ok := c.Get(&digests[i]); !ok {
 					b.Fatal("not found")
 				}
 			}

@@ -72,7 +72,8 @@ func (b *bench) remembered(t testing.TB, size int) []*http.Request {
 			t.Fatal(err)
 		}
 		d := secret.Digest()
-		id := &keys.Identity{Digest: d, ID: keys.NewID(), Name: "ci", Owner: "team-7", Prefix: secret.Prefix(), Permissions: set, Enabled: true}
+		id := keys.NewIdentity(d, keys.Names{ID: keys.NewID(), Name: "ci", Owner: "team-7", Prefix: secret.Prefix()},
+			&keys.Rights{Permissions: set, Enabled: true}, 0)
 		b.lookup.cache.Put(b.lookup.cache.Ticket(&d), id, time.Since(b.lookup.start))
 		if i%1000 == 0 {
 			b.lookup.cache.Wait()

@@ -23,26 +23,29 @@ func TestAClaimIsHeldAsLongAsTheKeyMayDoWhatTheRequestNeeds(t *testing.T) {
 	from := func(address string) Claim {
 		return Claim{API: "rest", Endpoint: "users", Needs: permission.Read, From: address}
 	}
+	identity := func(r keys.Rights, expiresAt int64) *keys.Identity {
+		return keys.NewIdentity(keys.Digest{}, keys.Names{}, &r, expiresAt)
+	}
 	for _, c := range []struct {
 		name  string
 		claim Claim
 		key   *keys.Identity
 		want  bool
 	}{
-		{"a reader reads", read, &keys.Identity{Enabled: true, Permissions: reads}, true},
-		{"a reader writes", Claim{API: "rest", Needs: permission.Write}, &keys.Identity{Enabled: true, Permissions: reads}, false},
-		{"another API", Claim{API: "other", Needs: permission.Read}, &keys.Identity{Enabled: true, Permissions: one}, false},
-		{"all that the path could be taken for", both, &keys.Identity{Enabled: true, Permissions: reads}, true},
-		{"one of what the path could be taken for", both, &keys.Identity{Enabled: true, Permissions: one}, false},
+		{"a reader reads", read, identity(keys.Rights{Enabled: true, Permissions: reads}, 0), true},
+		{"a reader writes", Claim{API: "rest", Needs: permission.Write}, identity(keys.Rights{Enabled: true, Permissions: reads}, 0), false},
+		{"another API", Claim{API: "other", Needs: permission.Read}, identity(keys.Rights{Enabled: true, Permissions: one}, 0), false},
+		{"all that the path could be taken for", both, identity(keys.Rights{Enabled: true, Permissions: reads}, 0), true},
+		{"one of what the path could be taken for", both, identity(keys.Rights{Enabled: true, Permissions: one}, 0), false},
 		{"gone", read, nil, false},
-		{"disabled", read, &keys.Identity{Permissions: reads}, false},
-		{"expires now", read, &keys.Identity{Enabled: true, Permissions: reads, ExpiresAt: milli}, false},
-		{"expires later", read, &keys.Identity{Enabled: true, Permissions: reads, ExpiresAt: milli + 1}, true},
-		{"its grace ends now", read, &keys.Identity{Enabled: true, Permissions: reads, EndsAt: milli}, false},
-		{"from its networks", from("203.0.113.7"), &keys.Identity{Enabled: true, Permissions: reads, Sources: within}, true},
-		{"from its networks, mapped to IPv6", from("::ffff:203.0.113.7"), &keys.Identity{Enabled: true, Permissions: reads, Sources: within}, true},
-		{"from elsewhere", from("203.0.114.7"), &keys.Identity{Enabled: true, Permissions: reads, Sources: within}, false},
-		{"from nowhere", read, &keys.Identity{Enabled: true, Permissions: reads, Sources: within}, false},
+		{"disabled", read, identity(keys.Rights{Permissions: reads}, 0), false},
+		{"expires now", read, identity(keys.Rights{Enabled: true, Permissions: reads}, milli), false},
+		{"expires later", read, identity(keys.Rights{Enabled: true, Permissions: reads}, milli+1), true},
+		{"its grace ends now", read, identity(keys.Rights{Enabled: true, Permissions: reads, EndsAt: milli}, 0), false},
+		{"from its networks", from("203.0.113.7"), identity(keys.Rights{Enabled: true, Permissions: reads, Sources: within}, 0), true},
+		{"from its networks, mapped to IPv6", from("::ffff:203.0.113.7"), identity(keys.Rights{Enabled: true, Permissions: reads, Sources: within}, 0), true},
+		{"from elsewhere", from("203.0.114.7"), identity(keys.Rights{Enabled: true, Permissions: reads, Sources: within}, 0), false},
+		{"from nowhere", read, identity(keys.Rights{Enabled: true, Permissions: reads, Sources: within}, 0), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := c.claim.HeldBy(c.key, now); got != c.want {

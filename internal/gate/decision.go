@@ -53,13 +53,13 @@ func (d *Decision) Detail() string {
 	case UnknownKey:
 		return "the API key is malformed, unknown or deleted"
 	case DisabledKey:
-		return "key " + d.Key.Prefix + " is disabled"
+		return "key " + d.Key.Prefix() + " is disabled"
 	case ExpiredKey:
-		return "key " + d.Key.Prefix + " has expired"
+		return "key " + d.Key.Prefix() + " has expired"
 	case InsufficientAccess:
 		return d.accessDetail()
 	case SourceNotAllowed:
-		return "key " + d.Key.Prefix + " may not be used from " + d.Reason
+		return "key " + d.Key.Prefix() + " may not be used from " + d.Reason
 	case TooManyFailures:
 		if d.Reason != "" {
 			return d.Reason
@@ -81,7 +81,7 @@ func (d *Decision) accessDetail() string {
 	if d.Endpoint != "" {
 		where += "/" + d.Endpoint
 	}
-	detail := fmt.Sprintf("needs %s on %s; key %s has %s", d.Needs, where, d.Key.Prefix, d.Has)
+	detail := fmt.Sprintf("needs %s on %s; key %s has %s", d.Needs, where, d.Key.Prefix(), d.Has)
 	if d.Reason != "" {
 		detail += " (" + d.Reason + ")"
 	}

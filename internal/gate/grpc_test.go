@@ -55,7 +55,7 @@ func answered(t *testing.T, d Decision, contentType string) (http.Header, *statu
 }
 
 func TestEveryRefusalHasItsGRPCStatus(t *testing.T) {
-	key := &keys.Identity{Prefix: "kw_3fGh81Qz"}
+	key := keys.NewIdentity(keys.Digest{}, keys.Names{Prefix: "kw_3fGh81Qz"}, nil, 0)
 	want := map[Outcome]string{
 		MissingKey: "16", UnknownKey: "16", DisabledKey: "16", ExpiredKey: "16", InsufficientAccess: "7", NoSuchAPI: "12",
 		AmbiguousRequest: "3", UnreadableBody: "3", BodyTooLarge: "8", MethodNotAllowed: "12", StoreUnavailable: "14",
@@ -84,7 +84,7 @@ func TestEveryRefusalHasItsGRPCStatus(t *testing.T) {
 
 func TestGRPCDetailsSayWhatTheProblemSays(t *testing.T) {
 	d := Decision{
-		Outcome: InsufficientAccess, Key: &keys.Identity{Prefix: "kw_3fGh81Qz"}, API: "shop", Endpoint: "shop.Orders",
+		Outcome: InsufficientAccess, Key: keys.NewIdentity(keys.Digest{}, keys.Names{Prefix: "kw_3fGh81Qz"}, nil, 0), API: "shop", Endpoint: "shop.Orders",
 		Needs: permission.Write, Has: permission.Read,
 	}
 	h, s := answered(t, d, "application/grpc-web+proto")

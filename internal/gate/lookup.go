@@ -134,16 +134,16 @@ func (l *Lookup) Configure(o LookupOptions) {
 // fresh enough is remembered. A hit does not allocate and takes no lock.
 func (l *Lookup) Find(ctx context.Context, d *keys.Digest, now time.Time) (*keys.Identity, Found, error) {
 	o := l.options.Load()
-	e := l.cache.Get(d)
-	if e == nil {
-		return l.miss(ctx, *d, nil, 0, true)
+	e, ok := l.cache.Get(d)
+	if !ok {
+		return l.miss(ctx, *d, e, 0, true)
 	}
 	age := now.Sub(l.start) - e.CheckedAt
 	if e.Identity == nil {
 		if age < o.UnknownTTL {
 			return nil, Unknown, nil
 		}
-		return l.miss(ctx, *d, nil, 0, false)
+		return l.miss(ctx, *d, e, 0, false)
 	}
 	if age < o.TTL {
 		// From four fifths of its ttl on, a key in use is looked up again
@@ -155,23 +155,23 @@ func (l *Lookup) Find(ctx context.Context, d *keys.Digest, now time.Time) (*keys
 	}
 	left := max(o.StaleIfError, o.TTL) - age
 	if left <= 0 {
-		e = nil
+		e = cache.Entry{}
 	}
 	return l.miss(ctx, *d, e, left, false)
 }
 
-// miss asks the store. kept is an entry too old to serve, unless the store
+// miss asks the store. kept has an identity too old to serve, unless the store
 // can't be asked, and then for the time that is left; cold says that nothing
 // at all is remembered.
-func (l *Lookup) miss(ctx context.Context, d keys.Digest, kept *cache.Entry, left time.Duration, cold bool) (*keys.Identity, Found, error) {
-	if kept == nil {
+func (l *Lookup) miss(ctx context.Context, d keys.Digest, kept cache.Entry, left time.Duration, cold bool) (*keys.Identity, Found, error) {
+	if kept.Identity == nil {
 		if may, err := l.admit(ctx, &d); err != nil {
 			return nil, Miss, err
 		} else if !may {
 			return nil, Unknown, nil
 		}
 	}
-	if kept != nil && l.down() {
+	if kept.Identity != nil && l.down() {
 		if kept.StartRefresh() {
 			l.refresh(d, kept) //nolint:contextcheck // it outlives the request on purpose
 		}
@@ -179,7 +179,7 @@ func (l *Lookup) miss(ctx context.Context, d keys.Digest, kept *cache.Entry, lef
 	}
 	began := time.Now()
 	id, err := l.fetch(ctx, d, cold)
-	if err != nil && kept != nil && ctx.Err() == nil && time.Since(began) < left {
+	if err != nil && kept.Identity != nil && ctx.Err() == nil && time.Since(began) < left {
 		return kept.Identity, Stale, nil
 	}
 	return id, Miss, err
@@ -230,7 +230,7 @@ func (l *Lookup) charge() {
 func (l *Lookup) fetch(ctx context.Context, d keys.Digest, cold bool) (*keys.Identity, error) {
 	l.flights.Add(1)
 	answer := l.flight.DoChan(string(d[:]), func() (any, error) {
-		if e := l.cache.Get(&d); cold && e != nil {
+		if e, ok := l.cache.Get(&d); cold && ok {
 			return e.Identity, nil
 		}
 		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
@@ -274,7 +274,7 @@ func (l *Lookup) ask(ctx context.Context, d keys.Digest) (*keys.Identity, error)
 		}
 	}
 	// Only now do those who come next find it there: a herd is one query.
-	l.cache.Wait()
+	l.cache.WaitFor(&d)
 	return id, nil
 }
 
@@ -295,7 +295,7 @@ func (l *Lookup) query(ctx context.Context, d keys.Digest) (*keys.Identity, erro
 
 // refresh looks a secret up beside the requests. It takes the digest by value,
 // so that a hit which needs no refresh leaves it on the stack.
-func (l *Lookup) refresh(d keys.Digest, e *cache.Entry) {
+func (l *Lookup) refresh(d keys.Digest, e cache.Entry) {
 	l.flights.Go(func() {
 		if _, err := l.fetch(context.Background(), d, false); err != nil {
 			e.RefreshFailed() // the next request tries again; the breaker keeps that cheap

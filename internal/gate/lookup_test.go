@@ -18,11 +18,11 @@ func TestSecondLookupIsAHitAndAsksNobody(t *testing.T) {
 	b := newBench(t, testOptions)
 	key, secret := b.create(t, nil)
 	now := time.Now()
-	if id, found := b.find(t, secret, now); id == nil || id.ID != key.ID || found != Miss {
+	if id, found := b.find(t, secret, now); id == nil || id.ID() != key.ID || found != Miss {
 		t.Fatalf("first: %+v, %s", id, found)
 	}
 	b.lookup.cache.Wait()
-	if id, found := b.find(t, secret, now); id == nil || id.ID != key.ID || found != Hit {
+	if id, found := b.find(t, secret, now); id == nil || id.ID() != key.ID || found != Hit {
 		t.Fatalf("second: %+v, %s", id, found)
 	}
 	if n := b.store.finds.Load(); n != 1 {
@@ -108,7 +108,7 @@ func TestGraceEndsExactly(t *testing.T) {
 			t.Errorf("old secret at %s of the end: %s, want %s", at.Sub(ends), d.Outcome, want)
 		}
 		id, _ = b.find(t, fresh, time.Now())
-		if d := JudgeKey(id, at); d.Outcome != Allowed || d.Key.ID != key.ID {
+		if d := JudgeKey(id, at); d.Outcome != Allowed || d.Key.ID() != key.ID {
 			t.Errorf("new secret at %s of the end: %s", at.Sub(ends), d.Outcome)
 		}
 	}
@@ -208,7 +208,7 @@ func TestCreatedKeyWorksAtOnceWhereItWasRememberedAsUnknown(t *testing.T) {
 	if err := b.store.Create(t.Context(), by, "import", []keys.New{{Key: key, Digest: secret.Digest()}}); err != nil {
 		t.Fatal(err)
 	}
-	if id, found := b.find(t, secret, time.Now()); id == nil || id.ID != key.ID {
+	if id, found := b.find(t, secret, time.Now()); id == nil || id.ID() != key.ID {
 		t.Errorf("after it was created: %s", found)
 	}
 }

@@ -25,7 +25,7 @@ func (l *Lookup) Warm(ctx context.Context, most int) (int, error) {
 		if read == most { // a key in its grace has two secrets
 			return false
 		}
-		if e := l.cache.Get(&id.Digest); e == nil {
+		if _, ok := l.cache.Get(&id.Digest); !ok {
 			l.cache.Put(tickets.Of(&id.Digest), id, began)
 		}
 		if read++; read%warmStep == 0 {

@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-keywarden/keywarden/internal/permission"
 	"github.com/caddy-keywarden/keywarden/internal/store/pgtest"
 	"github.com/caddy-keywarden/keywarden/internal/store/sqlstore"
+	"github.com/caddy-keywarden/keywarden/internal/store/storetest"
 )
 
 // place is where a store may be: its address, as the command takes it.
@@ -221,7 +222,7 @@ func read(t *testing.T, s keys.Store) content {
 
 func same(t *testing.T, want, got content) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(keys.Identity{}, "Use")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), storetest.Identities); diff != "" {
 		t.Fatalf("the copy differs (-source +copy):\n%s", diff)
 	}
 }

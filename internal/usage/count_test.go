@@ -77,20 +77,20 @@ func TestRequestsAreCountedByWhatTheyAreFor(t *testing.T) {
 	r.Count(id, refused, noon.Add(2*time.Second))
 	r.Count(other, refused, noon)
 	flush(t, r)
-	got := counted(t, s, id.ID)
+	got := counted(t, s, id.ID())
 	if len(got) != 21 || got["e0"] != 2 || got["e15"] != 1 || got[""] != 1 {
 		t.Errorf("counted %v", got)
 	}
-	if got := lastUsed(t, s, id.ID); !got.Equal(noon) {
+	if got := lastUsed(t, s, id.ID()); !got.Equal(noon) {
 		t.Errorf("last used %s", got)
 	}
-	if got := lastUsed(t, s, other.ID); !got.IsZero() {
+	if got := lastUsed(t, s, other.ID()); !got.IsZero() {
 		t.Errorf("a key that was only refused was used at %s", got)
 	}
 	flush(t, r)
 	r.Count(id, reads("e0"), noon)
 	flush(t, r)
-	if got := counted(t, s, id.ID)["e0"]; got != 3 {
+	if got := counted(t, s, id.ID())["e0"]; got != 3 {
 		t.Errorf("after another flush: %d, want 3", got)
 	}
 }
@@ -103,7 +103,7 @@ func TestCountsBelongToTheirMinute(t *testing.T) {
 		r.Count(id, reads(""), noon.Add(time.Duration(i)*31*time.Second))
 		flush(t, r)
 	}
-	u, err := s.Usage(t.Context(), keys.UsageQuery{Key: id.ID, Step: keys.Minute, From: noon, To: noon.Add(time.Hour)})
+	u, err := s.Usage(t.Context(), keys.UsageQuery{Key: id.ID(), Step: keys.Minute, From: noon, To: noon.Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,10 +120,10 @@ func TestNothingIsCountedWhereUsageIsOff(t *testing.T) {
 	r.Configure(0)
 	r.Count(id, reads(""), noon)
 	flush(t, r)
-	if got := counted(t, s, id.ID); len(got) != 0 {
+	if got := counted(t, s, id.ID()); len(got) != 0 {
 		t.Errorf("counted %v", got)
 	}
-	if got := lastUsed(t, s, id.ID); !got.Equal(noon) {
+	if got := lastUsed(t, s, id.ID()); !got.Equal(noon) {
 		t.Errorf("last used %s", got)
 	}
 }
@@ -140,16 +140,16 @@ func TestWhatIsToldApartIsBoundedByKey(t *testing.T) {
 	r.Count(id, reads("e3"), noon)
 	r.Count(other, reads("e99"), noon)
 	flush(t, r)
-	got := counted(t, s, id.ID)
+	got := counted(t, s, id.ID())
 	if len(got) != 22 || got["e3"] != 2 || got[keys.OtherEndpoints] != 80 || got[""] != 1 {
 		t.Errorf("counted %v", got)
 	}
-	if got := counted(t, s, other.ID)["e99"]; got != 1 {
+	if got := counted(t, s, other.ID())["e99"]; got != 1 {
 		t.Errorf("the other key: %d", got)
 	}
 	r.Count(id, reads("e99"), noon)
 	flush(t, r)
-	if got := counted(t, s, id.ID)["e99"]; got != 1 {
+	if got := counted(t, s, id.ID())["e99"]; got != 1 {
 		t.Errorf("after a flush there is room again: %d", got)
 	}
 }
@@ -172,7 +172,7 @@ func TestWhatIsToldApartIsBoundedByNode(t *testing.T) {
 	flush(t, r)
 	var total int64
 	for _, id := range ids {
-		for _, n := range counted(t, s, id.ID) {
+		for _, n := range counted(t, s, id.ID()) {
 			total += n
 		}
 	}
@@ -186,7 +186,7 @@ func TestEndpointsDoNotKeepThePathsTheyStoodIn(t *testing.T) {
 	id := &keys.Identity{}
 	path := strings.Repeat("x", 1<<20) + "end"
 	r.Count(id, reads(path[1<<20:]), noon)
-	kept := id.Use.Tally.Load().First[0].Load().Endpoint
+	kept := id.Use().Tally.Load().First[0].Load().Endpoint
 	if kept != "end" || unsafe.StringData(kept) == unsafe.StringData(path[1<<20:]) {
 		t.Errorf("%q keeps a megabyte", kept)
 	}
@@ -208,7 +208,7 @@ func TestABatchOfUnknownFateIsNotCountedTwice(t *testing.T) {
 	}
 	s.after = nil
 	flush(t, r)
-	if got := counted(t, s, id.ID)["a"]; got != 2 {
+	if got := counted(t, s, id.ID())["a"]; got != 2 {
 		t.Errorf("counted %d, want 2", got)
 	}
 }
@@ -231,7 +231,7 @@ func TestWhileTheStoreIsDownCountsWaitWithinABound(t *testing.T) {
 	}
 	s.before = nil
 	flush(t, r)
-	if got := counted(t, s, id.ID)["a"]; got != want {
+	if got := counted(t, s, id.ID())["a"]; got != want {
 		t.Errorf("counted %d, want %d", got, want)
 	}
 	if s.calls < 300+6 {
@@ -255,7 +255,7 @@ func TestWhatThereIsNoRoomForIsToldOnce(t *testing.T) {
 		t.Errorf("told %v", err)
 	}
 	flush(t, r)
-	if got := counted(t, s, id.ID); len(got) != 10 {
+	if got := counted(t, s, id.ID()); len(got) != 10 {
 		t.Errorf("counted %v", got)
 	}
 }
@@ -265,7 +265,7 @@ func TestCountingWhileFlushingLosesNothing(t *testing.T) {
 	s := newStore(t)
 	r := New(s)
 	ids := []*keys.Identity{createKey(t, s), createKey(t, s), createKey(t, s)}
-	again := &keys.Identity{ID: ids[0].ID} // the cache has read the key anew
+	again := keys.NewIdentity(keys.Digest{}, keys.Names{ID: ids[0].ID()}, nil, 0) // the cache has read the key anew
 	const workers, each = 8, 2000
 	var all sync.WaitGroup
 	for range workers {
@@ -302,7 +302,7 @@ func TestCountingWhileFlushingLosesNothing(t *testing.T) {
 	flush(t, r)
 	var total int64
 	for _, id := range ids {
-		for _, n := range counted(t, s, id.ID) {
+		for _, n := range counted(t, s, id.ID()) {
 			total += n
 		}
 	}
@@ -328,11 +328,11 @@ func TestCountsAreWhatWasCounted(t *testing.T) {
 			case "flush":
 				flush(t, r)
 			case "read anew":
-				current = &keys.Identity{ID: id.ID}
+				current = keys.NewIdentity(keys.Digest{}, keys.Names{ID: id.ID()}, nil, 0)
 			}
 		}
 		flush(t, r)
-		if diff := cmp.Diff(want, counted(t, s, id.ID)); diff != "" {
+		if diff := cmp.Diff(want, counted(t, s, id.ID())); diff != "" {
 			rt.Fatalf("(-want +got):\n%s", diff)
 		}
 	})
@@ -347,7 +347,7 @@ func TestARequestThatFoundATallyBeforeAFlushIsCountedAfterIt(t *testing.T) {
 	flush(t, r)
 	found.N.Add(1)
 	flush(t, r)
-	if got := counted(t, s, id.ID)["a"]; got != 2 {
+	if got := counted(t, s, id.ID())["a"]; got != 2 {
 		t.Errorf("counted %d, want 2", got)
 	}
 	if len(r.retired) != 1 {
@@ -463,7 +463,7 @@ func BenchmarkFlush(b *testing.B) {
 		}
 		key := keys.Key{ID: keys.NewID(), Name: "n", Owner: fmt.Sprint(i % 100), Enabled: true, CreatedAt: noon, UpdatedAt: noon}
 		some[i] = keys.New{Key: key, Digest: secret.Digest()}
-		ids = append(ids, &keys.Identity{ID: key.ID})
+		ids = append(ids, keys.NewIdentity(keys.Digest{}, keys.Names{ID: key.ID}, nil, 0))
 	}
 	if err := s.Create(b.Context(), keys.By{At: noon}, "import", some); err != nil {
 		b.Fatal(err)

@@ -101,23 +101,24 @@ func (r *Recorder) collect(now time.Time) {
 	r.mu.Unlock()
 	r.apart.Store(0)
 	for _, id := range pending {
-		id.Use.Queued.Store(false)
+		use := id.Use()
+		use.Queued.Store(false)
 		r.keepLast(id)
-		if t := id.Use.Tally.Swap(nil); t != nil {
-			r.drain(id.ID, t)
-			r.retired = append(r.retired, retired{id.ID, t, now})
+		if t := use.Tally.Swap(nil); t != nil {
+			r.drain(id.ID(), t)
+			r.retired = append(r.retired, retired{id.ID(), t, now})
 		}
 	}
 }
 
 // keepLast notes when a key was last used.
 func (r *Recorder) keepLast(id *keys.Identity) {
-	milli := id.Use.At.Load()
+	milli := id.Use().At.Load()
 	if milli == 0 { // refused all along
 		return
 	}
-	if at := time.UnixMilli(milli); at.After(r.unwritten[id.ID]) {
-		r.unwritten[id.ID] = at
+	if at := time.UnixMilli(milli); at.After(r.unwritten[id.ID()]) {
+		r.unwritten[id.ID()] = at
 	}
 }
 

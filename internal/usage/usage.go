@@ -76,7 +76,7 @@ func (r *Recorder) Keep() time.Duration { return time.Duration(r.keep.Load()) }
 // Mark says that id was used now, for nothing that is counted. It does not
 // allocate, and locks only for the first use since the last flush.
 func (r *Recorder) Mark(id *keys.Identity, now time.Time) {
-	if mark(&id.Use.At, now.UnixMilli()) {
+	if mark(&id.Use().At, now.UnixMilli()) {
 		r.queue(id)
 	}
 }
@@ -85,7 +85,7 @@ func (r *Recorder) Mark(id *keys.Identity, now time.Time) {
 // does not allocate for what was counted since the last flush already.
 func (r *Recorder) Count(id *keys.Identity, what keys.What, now time.Time) {
 	milli := now.UnixMilli()
-	changed := what.Outcome == keys.OutcomeAllowed && mark(&id.Use.At, milli)
+	changed := what.Outcome == keys.OutcomeAllowed && mark(&id.Use().At, milli)
 	if r.keep.Load() > 0 {
 		c := r.tallied(id, what)
 		c.N.Add(1)
@@ -113,7 +113,7 @@ func mark(at *atomic.Int64, milli int64) bool {
 // queue makes the next flush look at id. It comes after what it is about: a
 // flush that clears Queued looks afterwards.
 func (r *Recorder) queue(id *keys.Identity) {
-	if !id.Use.Queued.Load() && id.Use.Queued.CompareAndSwap(false, true) {
+	if use := id.Use(); !use.Queued.Load() && use.Queued.CompareAndSwap(false, true) {
 		r.mu.Lock()
 		r.pending = append(r.pending, id)
 		r.mu.Unlock()
@@ -122,10 +122,11 @@ func (r *Recorder) queue(id *keys.Identity) {
 
 // tallied returns the count of what id does.
 func (r *Recorder) tallied(id *keys.Identity, what keys.What) *keys.Tallied {
-	t := id.Use.Tally.Load()
+	use := id.Use()
+	t := use.Tally.Load()
 	for t == nil {
-		id.Use.Tally.CompareAndSwap(nil, new(keys.Tally))
-		t = id.Use.Tally.Load()
+		use.Tally.CompareAndSwap(nil, new(keys.Tally))
+		t = use.Tally.Load()
 	}
 	if c := find(t, what); c != nil {
 		return c

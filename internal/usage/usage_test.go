@@ -52,7 +52,7 @@ func createKey(t testing.TB, s keys.Store) *keys.Identity {
 	if err := s.Create(t.Context(), keys.By{At: now}, "create", []keys.New{{Key: key, Digest: secret.Digest()}}); err != nil {
 		t.Fatal(err)
 	}
-	return &keys.Identity{ID: key.ID, Digest: secret.Digest()}
+	return keys.NewIdentity(secret.Digest(), keys.Names{ID: key.ID}, nil, 0)
 }
 
 func lastUsed(t testing.TB, s keys.Store, id keys.ID) time.Time {
@@ -75,7 +75,7 @@ func TestLastUseIsWrittenDown(t *testing.T) {
 	if err := r.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := lastUsed(t, s, id.ID), base.Add(5*time.Second); got.UnixMilli() != want.UnixMilli() {
+	if got, want := lastUsed(t, s, id.ID()), base.Add(5*time.Second); got.UnixMilli() != want.UnixMilli() {
 		t.Errorf("last used %s, want %s", got, want)
 	}
 	if err := r.Flush(t.Context()); err != nil || s.calls != 1 {
@@ -85,7 +85,7 @@ func TestLastUseIsWrittenDown(t *testing.T) {
 	if err := r.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := lastUsed(t, s, id.ID), base.Add(time.Minute); got.UnixMilli() != want.UnixMilli() {
+	if got, want := lastUsed(t, s, id.ID()), base.Add(time.Minute); got.UnixMilli() != want.UnixMilli() {
 		t.Errorf("used again after a flush: %s, want %s", got, want)
 	}
 }
@@ -96,16 +96,16 @@ func TestUseOfADeletedKeyDoesNotBringItBack(t *testing.T) {
 	id, other := createKey(t, s), createKey(t, s)
 	r.Mark(id, time.Now())
 	r.Mark(other, time.Now())
-	if err := s.Delete(t.Context(), keys.By{At: time.Now()}, id.ID, keys.Guard{}); err != nil {
+	if err := s.Delete(t.Context(), keys.By{At: time.Now()}, id.ID(), keys.Guard{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Get(t.Context(), id.ID, time.Now()); !errors.Is(err, keys.ErrNoSuchKey) {
+	if _, err := s.Get(t.Context(), id.ID(), time.Now()); !errors.Is(err, keys.ErrNoSuchKey) {
 		t.Errorf("the deleted key: %v", err)
 	}
-	if lastUsed(t, s, other.ID).IsZero() {
+	if lastUsed(t, s, other.ID()).IsZero() {
 		t.Error("the other key's use was lost")
 	}
 }
@@ -124,7 +124,7 @@ func TestWhatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 	if err := r.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := lastUsed(t, s, id.ID); got.UnixMilli() != now.UnixMilli() {
+	if got := lastUsed(t, s, id.ID()); got.UnixMilli() != now.UnixMilli() {
 		t.Errorf("last used %s, want %s", got, now)
 	}
 }
@@ -141,7 +141,7 @@ func TestRunWritesWhatIsLeftWhenItEnds(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if lastUsed(t, s, id.ID).IsZero() {
+	if lastUsed(t, s, id.ID()).IsZero() {
 		t.Error("the use before the end was lost")
 	}
 }
@@ -169,7 +169,7 @@ func TestManyUsersAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The last uses lie within the resolution of each other.
-	if got, want := lastUsed(t, s, id.ID), base.Add(499*time.Second); want.Sub(got) > 2*resolution {
+	if got, want := lastUsed(t, s, id.ID()), base.Add(499*time.Second); want.Sub(got) > 2*resolution {
 		t.Errorf("last used %s, want %s", got, want)
 	}
 }

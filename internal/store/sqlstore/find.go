@@ -32,29 +32,22 @@ func (s *Store) Find(ctx context.Context, d keys.Digest) (*keys.Identity, error)
 // scanIdentity reads what FindSQL selects, after what stands before it.
 func (s *Store) scanIdentity(from scanner, before ...any) (*keys.Identity, error) {
 	var (
-		id                 keys.Identity
-		permissions, admin []byte
-		sources            string
-		standing           int64
-		expires, ends      sql.NullInt64
+		names         keys.Names
+		row           rightsRow
+		standing      int64
+		expires, ends sql.NullInt64
 	)
 	err := from.Scan(append(before,
-		&id.ID, &id.Name, &id.Owner, &id.Prefix, &permissions, &admin, &standing, &sources, &expires, &ends)...)
+		&names.ID, &names.Name, &names.Owner, &names.Prefix, &row.permissions, &row.admin, &standing, &row.sources, &expires, &ends)...)
 	if err != nil {
 		return nil, err
 	}
-	if err := id.Admin.UnmarshalText(admin); err != nil {
-		return nil, fmt.Errorf("reading key %s: %w", id.ID, err)
+	row.enabled, row.endsAt = standing != standingOff, ends.Int64
+	rights, err := s.rights.read(row)
+	if err != nil {
+		return nil, fmt.Errorf("reading key %s: %w", names.ID, err)
 	}
-	if id.Permissions, err = s.sets.read(permissions); err != nil {
-		return nil, fmt.Errorf("reading key %s: %w", id.ID, err)
-	}
-	if id.Sources, err = readSources(sources); err != nil {
-		return nil, fmt.Errorf("reading key %s: %w", id.ID, err)
-	}
-	id.Enabled = standing != standingOff
-	id.ExpiresAt, id.EndsAt = expires.Int64, ends.Int64
-	return &id, nil
+	return keys.NewIdentity(keys.Digest{}, names, rights, expires.Int64), nil
 }
 
 // The index of foreign secrets has the same condition.

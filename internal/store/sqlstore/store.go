@@ -88,7 +88,7 @@ type Store struct {
 	engine     Engine
 	options    keys.Options
 	maxChanges int64
-	sets       *sets
+	rights     *rights
 	walked     int // at most of an order's keys, for a page
 }
 
@@ -98,7 +98,7 @@ func New(e Engine, o keys.Options) *Store {
 	if e.Feed == nil {
 		e.Feed = e.Read
 	}
-	s := &Store{engine: e, options: o, maxChanges: int64(o.MaxChanges), sets: newSets(), walked: mostLooked}
+	s := &Store{engine: e, options: o, maxChanges: int64(o.MaxChanges), rights: newRights(), walked: mostLooked}
 	if s.maxChanges <= 0 {
 		s.maxChanges = defaultMaxChanges
 	}

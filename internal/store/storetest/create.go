@@ -134,7 +134,7 @@ func createAfterDelete(s *suite) {
 	s.create(again)
 	got, err := s.Find(s.Context(), k.Digest)
 	s.must(err)
-	s.equal("id", got.ID, again.Key.ID)
+	s.equal("id", got.ID(), again.Key.ID)
 }
 
 func createFirstAdmin(s *suite) {
@@ -204,7 +204,7 @@ func createThousands(s *suite) {
 	for _, i := range []int{0, 1, 1499, 2999} {
 		got, err := s.Find(s.Context(), ks[i].Digest)
 		s.must(err)
-		s.equal("id", got.ID, ks[i].Key.ID)
+		s.equal("id", got.ID(), ks[i].Key.ID)
 	}
 	changes, err := s.Changes(s.Context(), 0, 10)
 	s.must(err)
@@ -231,7 +231,7 @@ func createSecondHandle(s *suite) {
 	k := s.created("a")
 	got, err := other.Find(s.Context(), k.Digest)
 	s.must(err)
-	s.equal("id", got.ID, k.Key.ID)
+	s.equal("id", got.ID(), k.Key.ID)
 	s.must(other.Delete(s.Context(), by(start), k.Key.ID, keys.Guard{}))
 	_, err = s.Find(s.Context(), k.Digest)
 	s.mustBe(err, keys.ErrNoSuchKey)

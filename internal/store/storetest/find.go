@@ -33,16 +33,12 @@ func findIdentity(s *suite) {
 	other := s.created("other")
 	got, err := s.Find(s.Context(), k.Digest)
 	s.must(err)
-	s.equal("identity", got, &keys.Identity{
-		Digest: k.Digest, ID: k.Key.ID, Name: "ci", Owner: "team-7", Prefix: "kw_ci", Permissions: k.Key.Permissions,
-		Admin: permission.Write, Enabled: true, ExpiresAt: start.Add(time.Hour).UnixMilli(),
-	})
+	s.equal("identity", got, keys.NewIdentity(k.Digest, keys.Names{ID: k.Key.ID, Name: "ci", Owner: "team-7", Prefix: "kw_ci"},
+		&keys.Rights{Permissions: k.Key.Permissions, Admin: permission.Write, Enabled: true}, start.Add(time.Hour).UnixMilli()))
 	got, err = s.Find(s.Context(), other.Digest)
 	s.must(err)
-	s.equal("identity of the other key", got, &keys.Identity{
-		Digest: other.Digest, ID: other.Key.ID, Name: "other", Prefix: "kw_other",
-		Permissions: permission.Set{Mode: permission.All}, Enabled: true,
-	})
+	s.equal("identity of the other key", got, keys.NewIdentity(other.Digest, keys.Names{ID: other.Key.ID, Name: "other", Prefix: "kw_other"},
+		&keys.Rights{Permissions: permission.Set{Mode: permission.All}, Enabled: true}, 0))
 }
 
 func findDisabledAndExpired(s *suite) {
@@ -73,9 +69,8 @@ func findEdited(s *suite) {
 	s.must(err)
 	got, err := s.Find(s.Context(), k.Digest)
 	s.must(err)
-	s.equal("identity", got, &keys.Identity{
-		Digest: k.Digest, ID: k.Key.ID, Name: "b", Owner: "o", Prefix: "kw_a", Permissions: permission.Set{Mode: permission.ReadOnly},
-	})
+	s.equal("identity", got, keys.NewIdentity(k.Digest, keys.Names{ID: k.Key.ID, Name: "b", Owner: "o", Prefix: "kw_a"},
+		&keys.Rights{Permissions: permission.Set{Mode: permission.ReadOnly}}, 0))
 }
 
 func findRecent(s *suite) {

@@ -68,7 +68,7 @@ func rotateAtOnce(s *suite) {
 		s.mustBeGone(old)
 		found, err := s.Find(s.Context(), k.Digest)
 		s.must(err)
-		s.equal("found", []any{found.ID, found.Prefix, found.EndsAt}, []any{k.Key.ID, "kw_b", int64(0)})
+		s.equal("found", []any{found.ID(), found.Prefix(), found.EndsAt}, []any{k.Key.ID, "kw_b", int64(0)})
 	}
 }
 
@@ -78,14 +78,13 @@ func rotateWithGrace(s *suite) {
 	now := s.rotated(k.Key.ID, start, ends)
 	old, err := s.Find(s.Context(), k.Digest)
 	s.must(err)
-	s.equal("old secret", old, &keys.Identity{
-		Digest: k.Digest, ID: k.Key.ID, Name: "a", Prefix: "kw_a", Permissions: k.Key.Permissions, Enabled: true, EndsAt: ends.UnixMilli(),
-	})
+	s.equal("old secret", old, keys.NewIdentity(k.Digest, keys.Names{ID: k.Key.ID, Name: "a", Prefix: "kw_a"},
+		&keys.Rights{Permissions: k.Key.Permissions, Enabled: true, EndsAt: ends.UnixMilli()}, 0))
 	s.equal("status in the last millisecond", old.Status(ends.UnixMilli()-1), keys.Active)
 	s.equal("status at the end", old.Status(ends.UnixMilli()), keys.Unknown)
 	current, err := s.Find(s.Context(), now)
 	s.must(err)
-	s.equal("new secret", []any{current.Prefix, current.EndsAt}, []any{"kw_new", int64(0)})
+	s.equal("new secret", []any{current.Prefix(), current.EndsAt}, []any{"kw_new", int64(0)})
 }
 
 func rotateShows(s *suite) {
