@@ -81,8 +81,10 @@ func withPostgres(t *testing.T) (*e2e.Gateway, *pgtest.Proxy) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Options{})
 	way := pgtest.NewProxy(t, "unix", socketOf(server))
-	store := `store postgres "` + way.Address(pgtest.Name(server.Database(t))) + `"`
-	return e2e.Start(t, e2e.Options{Config: strings.Replace(caddyfile, "store sqlite ./data/keys.db", store, 1)}), way
+	// A slow database would be given its first admin key later.
+	const key = "the-configured-admin-key"
+	store := `store postgres "` + way.Address(pgtest.Name(server.Database(t))) + `"` + "\n\t\tadmin_key " + key
+	return e2e.Start(t, e2e.Options{Config: strings.Replace(caddyfile, "store sqlite ./data/keys.db", store, 1), AdminKey: key}), way
 }
 
 // keysOf returns the keys' versions by their ids.

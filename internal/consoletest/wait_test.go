@@ -21,8 +21,9 @@ const patience = 90 * time.Second
 const again = 15 * time.Millisecond
 
 // still is what a page is when nothing of it is on its way: it is whole, its
-// scripts have run, and no answer is awaited or being put in place.
-const still = `(document.readyState === "complete" && !document.querySelector(".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added"))`
+// scripts have run, htmx (which begins a moment later) listens to all of it,
+// and no answer is awaited or being put in place.
+const still = `(document.readyState === "complete" && !document.querySelector(":is([hx-get], [hx-post]):not([data-htmx-powered])") && !document.querySelector(".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added"))`
 
 // ask evaluates an expression again and again until done says so, or patience
 // ends. A page that is being left can't be asked: then the next one is.
