@@ -9,9 +9,9 @@ import (
 
 // dropSession removes the cookie of the console's sessions. Browsers send it
 // to every port of the console's host, and an upstream there could use it to
-// manage keys. Requests without it cost a search, and no allocation.
-func dropSession(h http.Header) {
-	values := h["Cookie"]
+// manage keys. values are those of the header; requests without the cookie cost
+// a search in them, and no allocation.
+func dropSession(h http.Header, values []string) {
 	for _, value := range values {
 		if strings.Contains(value, admin.SessionCookie) {
 			keepOthers(h, values)

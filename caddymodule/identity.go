@@ -94,10 +94,10 @@ func (c *caller) announce(r *http.Request, vars map[string]any, d *gate.Decision
 		vars[varAccess] = accessWords[d.Needs]
 		vars[varEndpoint] = api.endpoint(d.Endpoint)
 	}
-	c.set(r.Header, 0, "X-Auth-Key-Id", string(d.Key.ID()))
-	c.set(r.Header, 1, "X-Auth-Key-Owner", d.Key.Owner())
-	c.set(r.Header, 2, "X-Auth-Api", d.API)
-	c.set(r.Header, 3, "X-Auth-Endpoint", d.Endpoint)
+	c.set(r.Header, 0, "X-Auth-Key-Id", headerValue(string(d.Key.ID())))
+	c.set(r.Header, 1, "X-Auth-Key-Owner", headerValue(d.Key.Owner()))
+	c.set(r.Header, 2, "X-Auth-Api", d.API) // a name of an API has nothing to encode
+	c.set(r.Header, 3, "X-Auth-Endpoint", headerValue(d.Endpoint))
 	if d.Needs != permission.None { // which it is on a path of no API
 		c.set(r.Header, 4, "X-Auth-Access", d.Needs.String())
 	}
@@ -109,7 +109,7 @@ func (c *caller) set(h http.Header, i int, name, value string) {
 	if value == "" {
 		return
 	}
-	c.headers[i] = headerValue(value)
+	c.headers[i] = value
 	h[name] = c.headers[i : i+1 : i+1]
 }
 
@@ -117,16 +117,23 @@ func (c *caller) set(h http.Header, i int, name, value string) {
 // and control characters, spaces at the ends, which would be trimmed, and the
 // percent sign itself, so that decoding gives back exactly what was stored.
 func headerValue(s string) string {
-	plain := true
 	for i := range len(s) {
-		if mustEncode(s, i) {
-			plain = false
-			break
+		if !plain[s[i]] && mustEncode(s, i) {
+			return encoded(s)
 		}
 	}
-	if plain {
-		return s
+	return s
+}
+
+// plain marks what is never encoded, wherever it stands: nearly all there is.
+var plain = func() (marked [256]bool) {
+	for c := '!'; c <= '~'; c++ {
+		marked[c] = c != '%'
 	}
+	return marked
+}()
+
+func encoded(s string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(s) {

@@ -33,8 +33,9 @@ type guest struct {
 	// ahead, that it came before net/http has said so: during a request, it
 	// reads a single byte to see whether the client has gone, which may be the
 	// first of the next one.
-	heard   bool
-	ahead   bool
+	heard bool
+	ahead bool
+	// heardAt is when something came in last, where direct does not tell more.
 	heardAt time.Time
 	reading bool
 	// broken says that Read has failed: what follows is a real end.
@@ -112,8 +113,11 @@ func (g *guest) endRead(p []byte, n int, err error) (int, error) {
 	g.woken = false
 	if n > 0 {
 		g.sniff(p[:n])
-		g.heard, g.heardAt = true, time.Now()
+		g.heard = true
 		g.ahead = g.state == http.StateActive && len(p) == 1
+		if !g.direct { // reading the clock costs more than the rest of this
+			g.heardAt = time.Now()
+		}
 		if woken { // too late: it stays for this request
 			err = g.SetReadDeadline(time.Time{}) // net/http sets its own next
 		}

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -23,15 +24,25 @@ var forbidden = [...]string{
 var hopFree = append([]string{"content-type", "content-encoding", "content-length"}, forbidden[:]...)
 
 // scrub removes from r what only the gateway may say, and what only the
-// console may hear.
+// console may hear. It looks at the headers once: a look-up costs as much as
+// passing two of them.
 func scrub(r *http.Request) {
-	dropForbidden(r.Header)
-	dropSession(r.Header)
-	for _, value := range r.Header["Connection"] {
-		if namesHopFree(value) {
-			cleanConnection(r.Header)
-			break
+	var cookies, connection []string
+	for name, values := range r.Header {
+		switch name {
+		case "Cookie":
+			cookies = values
+		case "Connection":
+			connection = values
+		default:
+			if isForbidden(name) {
+				delete(r.Header, name)
+			}
 		}
+	}
+	dropSession(r.Header, cookies)
+	if slices.ContainsFunc(connection, namesHopFree) {
+		cleanConnection(r.Header)
 	}
 }
 
@@ -49,10 +60,14 @@ func unescape(r *http.Request) {
 
 func dropForbidden(h http.Header) {
 	for name := range h {
-		if (name[:min(1, len(name))] == "X" || name[:min(1, len(name))] == "x") && isOneOf(forbidden[:], name) {
+		if isForbidden(name) {
 			delete(h, name)
 		}
 	}
+}
+
+func isForbidden(name string) bool {
+	return name != "" && (name[0] == 'X' || name[0] == 'x') && isOneOf(forbidden[:], name)
 }
 
 func isOneOf(names []string, name string) bool {
