@@ -43,7 +43,7 @@ func (s *site) settle(webhook string, r keys.DeliveryResult) {
 	if err != nil || len(claimed) != 1 {
 		s.t.Fatalf("claimed %v, %v", claimed, err)
 	}
-	if err := s.store.Settle(s.t.Context(), &claimed[0], r); err != nil {
+	if err := s.store.Settle(s.t.Context(), keys.Settled{Delivery: &claimed[0], Result: r}); err != nil {
 		s.t.Fatal(err)
 	}
 }

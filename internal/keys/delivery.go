@@ -49,6 +49,19 @@ type DeliveryResult struct {
 	After  time.Duration // when a pending one is to be sent again, from now on
 }
 
+// Settled is an attempt, as Claim began it, and how it ended.
+type Settled struct {
+	*Delivery
+	Result DeliveryResult
+}
+
+// Due is what there is to do for a webhook.
+type Due struct {
+	Behind bool          // there is something in the audit to make deliveries of
+	Waits  bool          // deliveries are pending
+	After  time.Duration // when the first of them is due; 0: now
+}
+
 // DeliveryQuery selects deliveries. Zero fields select everything.
 type DeliveryQuery struct {
 	Webhook string
@@ -77,12 +90,12 @@ type Outbox interface {
 	// longest first, and counts an attempt of each. They are nobody else's for
 	// the time of the lease, and after that due again, unless Settle came first.
 	Claim(ctx context.Context, webhook string, lease time.Duration, limit int) ([]Delivery, error)
-	// Settle writes down how the attempt ended that Claim began. If the lease
-	// has ended and another node has begun a further one, nothing happens.
-	Settle(ctx context.Context, d *Delivery, r DeliveryResult) error
-	// Due says after what time there is something to do for a webhook, 0 for
-	// now; false if nothing waits.
-	Due(ctx context.Context, webhook string) (time.Duration, bool, error)
+	// Settle writes down how attempts ended that Claim began, all or none. One
+	// whose lease has ended, so that another node has begun a further one, is
+	// passed over.
+	Settle(ctx context.Context, all ...Settled) error
+	// Due says what there is to do. It only reads.
+	Due(ctx context.Context, webhook string) (Due, error)
 	// Deliveries returns a page of deliveries, newest first, and the next cursor.
 	Deliveries(ctx context.Context, q DeliveryQuery) ([]Delivery, string, error)
 	// Redeliver makes a delivery due now, whatever became of it, unless it is

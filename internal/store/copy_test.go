@@ -129,7 +129,7 @@ func tellWebhook(t *testing.T, s keys.Store) {
 	if err != nil || len(told) != 1 {
 		t.Fatalf("claimed %v, %v", told, err)
 	}
-	if err := s.Settle(ctx, &told[0], keys.DeliveryResult{State: keys.Pending, Status: 500, Error: "answered 500", After: time.Hour}); err != nil {
+	if err := s.Settle(ctx, keys.Settled{Delivery: &told[0], Result: keys.DeliveryResult{State: keys.Pending, Status: 500, Error: "answered 500", After: time.Hour}}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -212,11 +212,11 @@ func read(t *testing.T, s keys.Store) content {
 	must(err)
 	c.Told, _, err = s.Deliveries(ctx, keys.DeliveryQuery{})
 	must(err)
-	wait, waits, err := s.Due(ctx, "wh_a")
+	due, err := s.Due(ctx, "wh_a")
 	if !errors.Is(err, keys.ErrNoSuchWebhook) { // as in an empty store
 		must(err)
 	}
-	c.Behind = waits && wait == 0
+	c.Behind = due.Behind
 	return c
 }
 

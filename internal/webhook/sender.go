@@ -19,6 +19,9 @@ const (
 	// and what other gateways left when they died; one's own changes are told
 	// at once.
 	lookEvery = 5 * time.Second
+	// gap is what lies between two looks when there was little to send, so that
+	// many changes in a row are told of together, and share the store with it.
+	gap = 20 * time.Millisecond
 	// busyPause is how long another gateway is given that makes the same
 	// endpoint's deliveries at this moment.
 	busyPause = 100 * time.Millisecond
@@ -187,60 +190,98 @@ func (l *line) round(ctx context.Context) (time.Duration, error) {
 		l.known = true
 	}
 	for ctx.Err() == nil {
-		wait, waits, err := outbox.Due(ctx, l.id)
+		due, err := outbox.Due(ctx, l.id)
 		if errors.Is(err, keys.ErrNoSuchWebhook) { // another database took this one's place
 			l.known = false
 		}
 		switch {
 		case err != nil:
 			return 0, err
-		case !waits:
+		case due.Behind:
+			err = l.enqueue(ctx)
+		case !due.Waits:
 			return lookEvery, nil
-		case wait > 0:
-			return wait, nil
+		case due.After > 0:
+			return due.After, nil
+		}
+		if err != nil {
+			return 0, err
 		}
 		sent, err := l.send(ctx)
 		if err != nil {
 			return 0, err
 		}
-		if !sent {
+		switch {
+		case sent == 0:
 			return busyPause, nil
+		case sent < atOnce:
+			pause(ctx, gap)
 		}
 	}
 	return 0, nil
 }
 
-// send makes what deliveries there are to be made, sends some, and says
-// whether there were any.
-func (l *line) send(ctx context.Context) (bool, error) {
-	outbox, e := l.sender.outbox, l.endpoint.Load()
-	for more := true; more; {
-		var err error
-		if more, err = outbox.Enqueue(ctx, l.id, e.actions(), l.sender.now().Add(-keep)); err != nil {
-			return false, err
-		}
+// pause waits, unless ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
-	claimed, err := outbox.Claim(ctx, l.id, e.Timeout+leaseSlack, atOnce)
-	if err != nil {
-		return false, err
-	}
-	faults := make([]error, len(claimed))
-	var work sync.WaitGroup
-	for i := range claimed {
-		work.Go(func() { faults[i] = l.sender.deliver(ctx, e, &claimed[i]) })
-	}
-	work.Wait()
-	return len(claimed) > 0, errors.Join(faults...)
 }
 
-// deliver makes an attempt and writes down how it ended. If that can't be
-// written, the message is sent again when the lease is over.
-func (s *Sender) deliver(ctx context.Context, e *Endpoint, d *keys.Delivery) error {
-	r := s.attempt(ctx, e, d)
+// enqueue makes what deliveries there are to be made.
+func (l *line) enqueue(ctx context.Context) error {
+	for more := true; more; {
+		var err error
+		more, err = l.sender.outbox.Enqueue(ctx, l.id, l.endpoint.Load().actions(), l.sender.now().Add(-keep))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send sends some of what is due, and returns how much it was. What
+// has come to its end while others are under way is written down together: with
+// many messages, a change of a key has not to wait for each.
+func (l *line) send(ctx context.Context) (int, error) {
+	e := l.endpoint.Load()
+	claimed, err := l.sender.outbox.Claim(ctx, l.id, e.Timeout+leaseSlack, atOnce)
+	if err != nil {
+		return 0, err
+	}
+	ended := make(chan keys.Settled, len(claimed))
+	for i := range claimed {
+		go func() { ended <- keys.Settled{Delivery: &claimed[i], Result: l.sender.attempt(ctx, e, &claimed[i])} }()
+	}
+	var faults []error
+	for left := len(claimed); left > 0; {
+		some := []keys.Settled{<-ended}
+		for more := true; more; {
+			select {
+			case one := <-ended:
+				some = append(some, one)
+			default:
+				more = false
+			}
+		}
+		left -= len(some)
+		faults = append(faults, l.sender.settle(ctx, e, some))
+	}
+	return len(claimed), errors.Join(faults...)
+}
+
+// settle writes down how attempts ended. If that can't be written, the messages
+// are sent again when their lease is over.
+func (s *Sender) settle(ctx context.Context, e *Endpoint, some []keys.Settled) error {
 	if s.Observe != nil {
-		s.Observe(e, d, r)
+		for _, one := range some {
+			s.Observe(e, one.Delivery, one.Result)
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	return s.outbox.Settle(ctx, d, r)
+	return s.outbox.Settle(ctx, some...)
 }

@@ -267,8 +267,8 @@ func TestAConfigurationTakesEffectOnWhatIsSentNext(t *testing.T) {
 	former.next()
 	// The other one does not want to hear of it, and has seen that there is nothing else.
 	w.until("the second endpoint has looked", func() bool {
-		_, waits, err := w.store.Due(t.Context(), changed.ID())
-		return err == nil && !waits
+		due, err := w.store.Due(t.Context(), changed.ID())
+		return err == nil && due == keys.Due{}
 	})
 	s.Configure([]Endpoint{changed}, time.Now().Add(time.Hour))
 	w.until("the configuration has taken effect", func() bool { return len(*s.lines.Load()) == 1 })
@@ -317,9 +317,9 @@ func (f failing) Subscribe(ctx context.Context, webhook string, since time.Time)
 	return f.Outbox.Subscribe(ctx, webhook, since)
 }
 
-func (f failing) Due(ctx context.Context, webhook string) (time.Duration, bool, error) {
+func (f failing) Due(ctx context.Context, webhook string) (keys.Due, error) {
 	if err := f.fails("due"); err != nil {
-		return 0, false, err
+		return keys.Due{}, err
 	}
 	return f.Outbox.Due(ctx, webhook)
 }

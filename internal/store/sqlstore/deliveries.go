@@ -79,10 +79,19 @@ func dueNow(ctx context.Context, tx *sql.Tx, text string, args ...any) (numbers 
 }
 
 // Settle implements keys.Store.
-func (s *Store) Settle(ctx context.Context, d *keys.Delivery, r keys.DeliveryResult) error {
-	_, err := s.doAtNow(ctx, settleSQL, deliveryState(r.State), r.Status, cut(r.Error), r.After.Milliseconds(), d.ID, d.Attempts)
+func (s *Store) Settle(ctx context.Context, all ...keys.Settled) error {
+	err := s.note(ctx, func(tx *sql.Tx) error {
+		for _, d := range all {
+			r := d.Result
+			_, err := tx.ExecContext(ctx, s.atNow(settleSQL), deliveryState(r.State), r.Status, cut(r.Error), r.After.Milliseconds(), d.ID, d.Attempts)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
-		return fmt.Errorf("writing down what became of a delivery: %w", err)
+		return fmt.Errorf("writing down what became of deliveries: %w", err)
 	}
 	return nil
 }

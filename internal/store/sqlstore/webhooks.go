@@ -139,18 +139,16 @@ func deliveryID(webhook string, e entryBehind) string {
 	return "msg_" + hex.EncodeToString(sum[:16])
 }
 
-// Due implements keys.Store. It only reads, so that asking often costs little.
-func (s *Store) Due(ctx context.Context, webhook string) (time.Duration, bool, error) {
+// Due implements keys.Store.
+func (s *Store) Due(ctx context.Context, webhook string) (keys.Due, error) {
 	var behind bool
 	var wait sql.NullInt64
 	err := s.engine.Read.QueryRowContext(ctx, s.atNow(dueSQL), webhook).Scan(&behind, &wait)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return 0, false, keys.ErrNoSuchWebhook
-	case err != nil:
-		return 0, false, fmt.Errorf("asking what a webhook waits for: %w", err)
-	case behind:
-		return 0, true, nil
+	if errors.Is(err, sql.ErrNoRows) {
+		return keys.Due{}, keys.ErrNoSuchWebhook
 	}
-	return duration(max(0, wait.Int64)), wait.Valid, nil
+	if err != nil {
+		return keys.Due{}, fmt.Errorf("asking what a webhook waits for: %w", err)
+	}
+	return keys.Due{Behind: behind, Waits: wait.Valid, After: duration(max(0, wait.Int64))}, nil
 }

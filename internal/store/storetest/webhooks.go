@@ -22,6 +22,7 @@ var webhookTests = map[string]func(*suite){
 	"a lease that has ended gives the delivery back":          webhookLease,
 	"an attempt whose lease has ended settles nothing":        webhookFence,
 	"an attempt that failed is due again after its time":      webhookRetry,
+	"several attempts are settled together":                   webhookTogether,
 	"what has come to its end is not claimed again":           webhookEnd,
 	"what has come to its end can be sent again":              webhookRedeliver,
 	"what is being sent is not sent again at once":            webhookRedeliverLeased,
@@ -65,6 +66,11 @@ func (s *suite) deliveries(q keys.DeliveryQuery) []keys.Delivery {
 	page, _, err := s.Deliveries(s.Context(), q)
 	s.must(err)
 	return page
+}
+
+func (s *suite) settle(d *keys.Delivery, r keys.DeliveryResult) {
+	s.Helper()
+	s.must(s.Settle(s.Context(), keys.Settled{Delivery: d, Result: r}))
 }
 
 // toldOf returns what deliveries tell, oldest first.
@@ -132,7 +138,7 @@ func webhookUnknown(s *suite) {
 	s.created("a")
 	_, err := s.Enqueue(s.Context(), "wh_a", heard, start)
 	s.mustBe(err, keys.ErrNoSuchWebhook)
-	_, _, err = s.Due(s.Context(), "wh_a")
+	_, err = s.Due(s.Context(), "wh_a")
 	s.mustBe(err, keys.ErrNoSuchWebhook)
 	s.equal("claimed", s.claim("wh_a", time.Minute, 10), []keys.Delivery{})
 	_, err = s.Redeliver(s.Context(), "msg_none")
@@ -144,9 +150,7 @@ func webhookUnwanted(s *suite) {
 	s.must(s.PutEndpoint(s.Context(), by(start), keys.Endpoint{API: "api", ID: "e"}))
 	s.enqueue("wh_a")
 	s.equal("told", s.deliveries(keys.DeliveryQuery{}), []keys.Delivery{})
-	_, waits, err := s.Due(s.Context(), "wh_a")
-	s.must(err)
-	s.equal("waits", waits, false)
+	s.equal("due", s.due("wh_a"), keys.Due{})
 }
 
 func webhookImport(s *suite) {
@@ -193,7 +197,7 @@ func webhookClaim(s *suite) {
 	}
 	s.equal("claimed again", s.claim("wh_a", time.Hour, 10), []keys.Delivery{})
 	s.equal("claimed for another", s.claim("wh_b", time.Hour, 10), []keys.Delivery{})
-	s.must(s.Settle(s.Context(), &got, keys.DeliveryResult{State: keys.Delivered, Status: 204}))
+	s.settle(&got, keys.DeliveryResult{State: keys.Delivered, Status: 204})
 	after := s.deliveries(keys.DeliveryQuery{})[0]
 	s.equal("settled", []any{after.State, after.Attempts, after.LastStatus, after.LastError, after.NextAt.IsZero()}, []any{keys.Delivered, 1, 204, "", true})
 }
@@ -210,18 +214,18 @@ func webhookFence(s *suite) {
 	s.one()
 	late := s.claim("wh_a", 0, 1)[0]
 	current := s.claim("wh_a", time.Hour, 1)[0]
-	s.must(s.Settle(s.Context(), &late, keys.DeliveryResult{State: keys.Failed, Status: 500, Error: "late"}))
+	s.settle(&late, keys.DeliveryResult{State: keys.Failed, Status: 500, Error: "late"})
 	got := s.deliveries(keys.DeliveryQuery{})[0]
 	s.equal("after the late one", []any{got.State, got.LastStatus, got.LastError}, []any{keys.Pending, 0, ""})
-	s.must(s.Settle(s.Context(), &current, keys.DeliveryResult{State: keys.Delivered, Status: 200}))
-	s.must(s.Settle(s.Context(), &current, keys.DeliveryResult{State: keys.Failed, Status: 500}))
+	s.settle(&current, keys.DeliveryResult{State: keys.Delivered, Status: 200})
+	s.settle(&current, keys.DeliveryResult{State: keys.Failed, Status: 500})
 	s.equal("state", s.deliveries(keys.DeliveryQuery{})[0].State, keys.Delivered)
 }
 
 func webhookRetry(s *suite) {
 	s.one()
 	d := s.claim("wh_a", time.Hour, 1)[0]
-	s.must(s.Settle(s.Context(), &d, keys.DeliveryResult{State: keys.Pending, Status: 503, Error: "answered 503", After: 30 * time.Minute}))
+	s.settle(&d, keys.DeliveryResult{State: keys.Pending, Status: 503, Error: "answered 503", After: 30 * time.Minute})
 	got := s.deliveries(keys.DeliveryQuery{})[0]
 	s.equal("settled", []any{got.State, got.Attempts, got.LastStatus, got.LastError}, []any{keys.Pending, 1, 503, "answered 503"})
 	if wait := got.NextAt.Sub(got.LastAt); wait < 30*time.Minute || wait > 35*time.Minute {
@@ -231,7 +235,7 @@ func webhookRetry(s *suite) {
 	_, err := s.Redeliver(s.Context(), d.ID)
 	s.must(err)
 	d = s.claim("wh_a", time.Hour, 1)[0]
-	s.must(s.Settle(s.Context(), &d, keys.DeliveryResult{State: keys.Pending}))
+	s.settle(&d, keys.DeliveryResult{State: keys.Pending})
 	s.equal("attempts", s.claim("wh_a", time.Hour, 1)[0].Attempts, 3)
 }
 
@@ -242,12 +246,10 @@ func webhookEnd(s *suite) {
 		s.created("a")
 		s.enqueue(webhook)
 		for _, d := range s.claim(webhook, 0, 10) {
-			s.must(s.Settle(s.Context(), &d, keys.DeliveryResult{State: state, Status: 200 + i}))
+			s.settle(&d, keys.DeliveryResult{State: state, Status: 200 + i})
 		}
 		s.equal("claimed", s.claim(webhook, 0, 10), []keys.Delivery{})
-		_, waits, err := s.Due(s.Context(), webhook)
-		s.must(err)
-		s.equal("waits", waits, false)
+		s.equal("due", s.due(webhook), keys.Due{})
 	}
 }
 
@@ -257,13 +259,13 @@ func webhookRedeliver(s *suite) {
 		s.created("a")
 		s.enqueue("wh_a")
 		d := s.claim("wh_a", time.Hour, 1)[0]
-		s.must(s.Settle(s.Context(), &d, keys.DeliveryResult{State: state, Status: 500, Error: "x", After: time.Hour}))
+		s.settle(&d, keys.DeliveryResult{State: state, Status: 500, Error: "x", After: time.Hour})
 		again, err := s.Redeliver(s.Context(), d.ID)
 		s.must(err)
 		s.equal("again", []any{again.ID, again.State, again.Attempts, again.LastStatus, again.Entry.Action}, []any{d.ID, keys.Pending, 1, 500, "create"})
 		d = s.claim("wh_a", time.Hour, 1)[0]
 		s.equal("claimed", []any{d.ID, d.Attempts}, []any{again.ID, 2})
-		s.must(s.Settle(s.Context(), &d, keys.DeliveryResult{State: keys.Delivered, Status: 200}))
+		s.settle(&d, keys.DeliveryResult{State: keys.Delivered, Status: 200})
 	}
 }
 
@@ -276,26 +278,46 @@ func webhookRedeliverLeased(s *suite) {
 	s.equal("claimed", s.claim("wh_a", time.Hour, 1), []keys.Delivery{})
 }
 
+func (s *suite) due(webhook string) keys.Due {
+	s.Helper()
+	due, err := s.Due(s.Context(), webhook)
+	s.must(err)
+	return due
+}
+
 func webhookDue(s *suite) {
-	due := func(want bool) time.Duration {
-		s.Helper()
-		wait, waits, err := s.Due(s.Context(), "wh_a")
-		s.must(err)
-		s.equal("waits", waits, want)
-		return wait
-	}
 	s.subscribe("wh_a")
-	due(false)
+	s.equal("nothing", s.due("wh_a"), keys.Due{})
 	s.created("a")
-	s.equal("behind", due(true), time.Duration(0))
+	s.equal("behind", s.due("wh_a"), keys.Due{Behind: true})
 	s.enqueue("wh_a")
-	s.equal("due", due(true), time.Duration(0))
+	s.equal("due", s.due("wh_a"), keys.Due{Waits: true})
 	d := s.claim("wh_a", time.Hour, 1)[0]
-	if wait := due(true); wait <= 50*time.Minute || wait > time.Hour {
-		s.Fatalf("leased for %s", wait)
+	if due := s.due("wh_a"); due.Behind || !due.Waits || due.After <= 50*time.Minute || due.After > time.Hour {
+		s.Fatalf("leased: %+v", due)
 	}
-	s.must(s.Settle(s.Context(), &d, keys.DeliveryResult{State: keys.Delivered}))
-	due(false)
+	s.settle(&d, keys.DeliveryResult{State: keys.Delivered})
+	s.equal("nothing", s.due("wh_a"), keys.Due{})
+}
+
+func webhookTogether(s *suite) {
+	s.subscribe("wh_a")
+	for range 3 {
+		s.created("a")
+	}
+	s.enqueue("wh_a")
+	late := s.claim("wh_a", 0, 1)[0]
+	claimed := s.claim("wh_a", time.Hour, 3)
+	s.must(s.Settle(s.Context()))
+	s.must(s.Settle(s.Context(),
+		keys.Settled{Delivery: &late, Result: keys.DeliveryResult{State: keys.Failed}},
+		keys.Settled{Delivery: &claimed[1], Result: keys.DeliveryResult{State: keys.Delivered, Status: 200}},
+		keys.Settled{Delivery: &claimed[2], Result: keys.DeliveryResult{State: keys.Failed, Status: 410}}))
+	var states []keys.DeliveryState
+	for _, d := range slices.Backward(s.deliveries(keys.DeliveryQuery{})) {
+		states = append(states, d.State)
+	}
+	s.equal("states", states, []keys.DeliveryState{keys.Pending, keys.Delivered, keys.Failed})
 }
 
 func webhookConcurrent(s *suite) {
@@ -355,7 +377,7 @@ func webhookList(s *suite) {
 	s.enqueue("wh_a")
 	s.enqueue("wh_b")
 	for i, d := range s.claim("wh_a", time.Hour, 10) {
-		s.must(s.Settle(s.Context(), &d, keys.DeliveryResult{State: []keys.DeliveryState{keys.Delivered, keys.Failed, keys.Pending}[i], After: time.Hour}))
+		s.settle(&d, keys.DeliveryResult{State: []keys.DeliveryState{keys.Delivered, keys.Failed, keys.Pending}[i], After: time.Hour})
 	}
 	for q, want := range map[keys.DeliveryQuery]int{
 		{}: 6, {Webhook: "wh_a"}: 3, {Webhook: "wh_c"}: 0, {State: keys.Pending}: 4, {State: keys.Failed}: 1,
@@ -404,7 +426,7 @@ func webhookPrune(s *suite) {
 func webhookHostile(s *suite) {
 	d := s.one()
 	claimed := s.claim("wh_a", time.Hour, 1)[0]
-	s.must(s.Settle(s.Context(), &claimed, keys.DeliveryResult{State: keys.Pending, Error: "a\x00b\xffc'; DROP TABLE audit; --"}))
+	s.settle(&claimed, keys.DeliveryResult{State: keys.Pending, Error: "a\x00b\xffc'; DROP TABLE audit; --"})
 	s.equal("error", s.deliveries(keys.DeliveryQuery{})[0].LastError, "a\uFFFDb\uFFFDc'; DROP TABLE audit; --")
 	for _, id := range []string{"", "%", d.ID + "\x00", "\xff", "' OR 1=1 --"} {
 		if _, err := s.Redeliver(s.Context(), id); !errors.Is(err, keys.ErrNoSuchDelivery) {
@@ -419,7 +441,7 @@ func webhookNoChange(s *suite) {
 		s.subscribe("wh_a")
 		s.enqueue("wh_a")
 		d := s.claim("wh_a", time.Hour, 1)[0]
-		s.must(s.Settle(s.Context(), &d, keys.DeliveryResult{State: keys.Delivered}))
+		s.settle(&d, keys.DeliveryResult{State: keys.Delivered})
 		_, err := s.Redeliver(s.Context(), d.ID)
 		s.must(err)
 		s.must(s.PruneDeliveries(s.Context(), start.Add(time.Hour)))
@@ -429,7 +451,7 @@ func webhookNoChange(s *suite) {
 func webhookReopen(s *suite) {
 	d := s.one()
 	claimed := s.claim("wh_a", time.Hour, 1)[0]
-	s.must(s.Settle(s.Context(), &claimed, keys.DeliveryResult{State: keys.Pending, Status: 500, Error: "x"}))
+	s.settle(&claimed, keys.DeliveryResult{State: keys.Pending, Status: 500, Error: "x"})
 	s.created("b")
 	s.reopen()
 	s.enqueue("wh_a")
