@@ -30,7 +30,7 @@ const (
 	Postgres = "postgres"
 )
 
-// maxKeys bounds cache.max_keys: at 450 bytes each it is 45 GB.
+// maxKeys bounds cache.max_keys: at 300 bytes each it is 30 GB.
 const maxKeys = 100_000_000
 
 // App is the configuration of the app api_keys.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -13,8 +14,9 @@ import (
 )
 
 // BenchmarkMemoryOfAMillionCachedKeys measures what the whole process takes
-// with a million keys in its cache, half of them restricted to some APIs. For
-// a quick look KEYWARDEN_BENCH_KEYS says another number.
+// with a million keys in its cache, half of them restricted to some APIs: with
+// all the machine's memory, and with a limit. For a quick look
+// KEYWARDEN_BENCH_KEYS says another number.
 func BenchmarkMemoryOfAMillionCachedKeys(b *testing.B) {
 	size := 1_000_000
 	if n, err := strconv.Atoi(os.Getenv("KEYWARDEN_BENCH_KEYS")); err == nil {
@@ -32,23 +34,40 @@ func BenchmarkMemoryOfAMillionCachedKeys(b *testing.B) {
 	g.Stop()
 
 	room := fmt.Sprintf("\n\t\tcache {\n\t\t\tmax_keys %d\n\t\t\twarm %[1]d\n\t\t}", size)
-	for b.Loop() {
-		began = time.Now()
-		g = Start(b, Options{Config: strings.Replace(caddyfile, "store sqlite ./data/keys.db", "store sqlite ./data/keys.db"+room, 1), Dir: dir})
-		before, _ := g.resident()
-		for !strings.Contains(g.Output(), "the cache is warm") {
-			<-time.After(100 * time.Millisecond)
-		}
-		warm := time.Since(began)
-		now, most := g.resident()
-		b.ReportMetric(float64(before), "MiB-at-start")
-		b.ReportMetric(float64(now), "MiB-resident")
-		b.ReportMetric(float64(most), "MiB-at-most")
-		b.ReportMetric(float64(now-before)*(1<<20)/float64(size), "B/key")
-		b.ReportMetric(warm.Seconds(), "s-until-warm")
-		g.Stop()
+	o := Options{Config: strings.Replace(caddyfile, "store sqlite ./data/keys.db", "store sqlite ./data/keys.db"+room, 1), Dir: dir}
+	for _, limit := range []string{"", "GOMEMLIMIT=330MiB"} {
+		b.Run(cmp.Or(limit, "unbounded"), func(b *testing.B) {
+			if limit != "" {
+				o.Env = []string{limit}
+			}
+			for b.Loop() {
+				measureWarm(b, o, size)
+			}
+		})
 	}
-	b.ReportMetric(imported.Seconds(), "s-to-import")
+	b.Logf("importing took %s", imported)
+}
+
+// measureWarm starts a gateway and measures it until its cache is warm.
+func measureWarm(b *testing.B, o Options, size int) {
+	b.Helper()
+	began := time.Now()
+	g := Start(b, o)
+	before, _ := g.resident()
+	for !strings.Contains(g.Output(), "the cache is warm") {
+		<-time.After(100 * time.Millisecond)
+	}
+	warm := time.Since(began)
+	now, most := g.resident()
+	b.ReportMetric(float64(before), "MiB-at-start")
+	b.ReportMetric(float64(now), "MiB-resident")
+	b.ReportMetric(float64(most), "MiB-at-most")
+	b.ReportMetric(float64(now-before)*(1<<20)/float64(size), "B/key")
+	b.ReportMetric(warm.Seconds(), "s-until-warm")
+	if answer := g.Call("GET", "/rest/users", "", Bearer("service-0000000")); answer.Status != http.StatusBadGateway { // no upstream
+		b.Errorf("a cached key is answered %d", answer.Status)
+	}
+	g.Stop()
 }
 
 func importable(first, n int) []any {
