@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ type rounds struct {
 
 	once   sync.Once
 	turn   chan struct{} // holds an element while a round is under way
+	exit   chan struct{} // holds one while somebody passes out
 	began  time.Time     // of the last round; whose turn it is may read and write it
 	mu     sync.Mutex
 	coming *round // the next one, which has not begun; nil: nobody waits for it
@@ -63,6 +65,7 @@ func (r *rounds) join(ctx context.Context, ask func(context.Context) error) erro
 	}
 	select {
 	case <-next.done:
+		r.passOut()
 		return next.err
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for the change feed: %w", ctx.Err())
@@ -71,9 +74,18 @@ func (r *rounds) join(ctx context.Context, ask func(context.Context) error) erro
 	}
 }
 
+// passOut lets those who waited for a round go one after the other, with a turn
+// for everybody else in between: hundreds that are woken at once would stand
+// before the requests with cached keys in the scheduler's queue.
+func (r *rounds) passOut() {
+	r.exit <- struct{}{}
+	runtime.Gosched()
+	<-r.exit
+}
+
 // next returns the round that begins next, and whether the caller leads it.
 func (r *rounds) next() (next *round, lead bool) {
-	r.once.Do(func() { r.turn = make(chan struct{}, 1) })
+	r.once.Do(func() { r.turn, r.exit = make(chan struct{}, 1), make(chan struct{}, 1) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.coming == nil {
