@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// script sends each request with another key, and prints what came of it.
+// script sends each request with another key, from a given one on, and prints
+// what came of it.
 // Requests are made before the time runs.
 const script = `
 local header, file = os.getenv("COMPARE_HEADER"), os.getenv("COMPARE_VALUES")
@@ -24,7 +25,7 @@ function init(args)
     n = n + 1
     requests[n] = wrk.format("GET", target ~= "" and target or os.getenv("COMPARE_TARGET"), {["Host"] = wrk.host .. ":" .. wrk.port, [header] = value})
   end
-  i = math.random(n)
+  i = tonumber(os.getenv("COMPARE_FIRST")) % n
 end
 function request()
   i = i % n + 1
@@ -52,8 +53,9 @@ func needsLoad() error {
 	return nil
 }
 
-// run sends requests for so long, over so many connections.
-func (w *world) run(ctx context.Context, s *subject, length time.Duration) (load, error) {
+// run sends requests for so long, over so many connections, from request number
+// first on.
+func (w *world) run(ctx context.Context, s *subject, length time.Duration, first int64) (load, error) {
 	lua := filepath.Join(w.dir, "load.lua")
 	if err := os.WriteFile(lua, []byte(script), 0o600); err != nil {
 		return load{}, err
@@ -64,7 +66,7 @@ func (w *world) run(ctx context.Context, s *subject, length time.Duration) (load
 	if s.basic {
 		header = "Authorization"
 	}
-	cmd.Env = append(os.Environ(), "COMPARE_HEADER="+header, "COMPARE_TARGET="+usualTarget, "COMPARE_VALUES="+w.requestsFile(s))
+	cmd.Env = append(os.Environ(), "COMPARE_HEADER="+header, "COMPARE_FIRST="+strconv.FormatInt(first, 10), "COMPARE_TARGET="+usualTarget, "COMPARE_VALUES="+w.requestsFile(s))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return load{}, fmt.Errorf("running wrk: %w: %s", err, out)

@@ -65,8 +65,9 @@ func (w *world) measure(ctx context.Context, s *subject) (r round, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
-	for used := int64(0); used < int64(s.used(w.keys)); {
-		l, err := w.run(ctx, s, time.Second)
+	used := int64(0)
+	for used < int64(s.used(w.keys)) {
+		l, err := w.run(ctx, s, time.Second, used)
 		if err != nil {
 			return r, err
 		}
@@ -76,7 +77,7 @@ func (w *world) measure(ctx context.Context, s *subject) (r round, err error) {
 	if err != nil {
 		return r, err
 	}
-	l, err := w.run(ctx, s, w.length)
+	l, err := w.run(ctx, s, w.length, used)
 	if err != nil {
 		return r, err
 	}
