@@ -65,6 +65,7 @@ func (g *Gateway) accessLogOf(uri string) map[string]any {
 func TestMetricsCountOutcomes(t *testing.T) {
 	g := Start(t, Options{Config: metricsCaddyfile, Upstream: NewUpstream(t).Address})
 	key := g.Create(nil)
+	g.settled() // a key is looked up again when its change is heard of
 	g.Call("GET", "/rest/users", "", Bearer(key.Secret))
 	g.Call("GET", "/rest/users", "", Bearer(key.Secret))
 	g.Call("POST", "/rest/users", "", Bearer(key.Secret))

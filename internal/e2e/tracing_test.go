@@ -141,6 +141,7 @@ func TestSpansReachAnOTLPReceiverBelowCaddysAndHoldNoSecret(t *testing.T) {
 		"OTEL_METRICS_EXPORTER=none", "OTEL_LOGS_EXPORTER=none",
 	}})
 	key := g.Create(map[string]any{"name": "reader", "permissions": map[string]any{"mode": "read_only"}})
+	g.settled() // a key is looked up again when its change is heard of
 
 	const cold, warm, refused, inQuery = "4bf92f3577b34da6a3ce929d0e0e4731", "4bf92f3577b34da6a3ce929d0e0e4732", "4bf92f3577b34da6a3ce929d0e0e4733", "4bf92f3577b34da6a3ce929d0e0e4734"
 	Expect(t, g.Call("GET", "/rest/users/7", "", Bearer(key.Secret), traced(cold)), http.StatusOK, "")
