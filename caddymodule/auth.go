@@ -139,10 +139,10 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return h.report(w, r, next)
 	}
 	unjudged := r.Body
-	release := bound(w, r)
+	body := bound(w, r)
 	now := time.Now()
 	d := h.decide(r, now)
-	release()
+	body.release(r)
 	record := h.apis[d.API]
 	record.counters.add(d.Needs, d.Outcome)
 	if d.Asked {

@@ -15,18 +15,21 @@ type boundedBody struct {
 	w http.ResponseWriter
 }
 
-// bound puts a body in the place of r's that the gate can give a time, and
-// returns what takes it away again, unless the gate did.
-func bound(w http.ResponseWriter, r *http.Request) (release func()) {
+// bound puts a body in the place of r's that the gate can give a time; nil
+// where there is none.
+func bound(w http.ResponseWriter, r *http.Request) *boundedBody {
 	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
-		return func() {}
+		return nil
 	}
 	b := &boundedBody{r.Body, w}
 	r.Body = b
-	return func() {
-		if r.Body == io.ReadCloser(b) {
-			r.Body = b.ReadCloser
-		}
+	return b
+}
+
+// release gives r its own body back, unless the gate has put another in its place.
+func (b *boundedBody) release(r *http.Request) {
+	if b != nil && r.Body == io.ReadCloser(b) {
+		r.Body = b.ReadCloser
 	}
 }
 

@@ -19,11 +19,11 @@ func TestABodyThatDoesNotComeInTimeFails(t *testing.T) {
 			}
 			got := make(chan result, 1)
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				release := bound(w, r)
+				body := bound(w, r)
 				inTime := r.Body.(*boundedBody).Within(50 * time.Millisecond)
 				text, err := io.ReadAll(r.Body)
 				got <- result{string(text), err != nil, inTime()}
-				release()
+				body.release(r)
 				if _, still := r.Body.(*boundedBody); still {
 					t.Error("it was not released")
 				}
@@ -35,10 +35,10 @@ func TestABodyThatDoesNotComeInTimeFails(t *testing.T) {
 				server.Start()
 			}
 			defer server.Close()
-			body, late := io.Pipe()
+			sent, late := io.Pipe()
 			defer late.Close()
 			go func() { _, _ = io.WriteString(late, "begun") }() // it fails when the server gives up first
-			r, err := http.NewRequestWithContext(t.Context(), "POST", server.URL, body)
+			r, err := http.NewRequestWithContext(t.Context(), "POST", server.URL, sent)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,19 +61,19 @@ func TestABodyThatDoesNotComeInTimeFails(t *testing.T) {
 func TestABodyThatComesInTimeIsLeftAsItWas(t *testing.T) {
 	r := httptest.NewRequest("POST", "/", strings.NewReader("all of it"))
 	before := r.Body
-	release := bound(httptest.NewRecorder(), r)
+	body := bound(httptest.NewRecorder(), r)
 	inTime := r.Body.(*boundedBody).Within(time.Hour)
 	if text, err := io.ReadAll(r.Body); err != nil || string(text) != "all of it" || !inTime() {
 		t.Errorf("read %q, %v", text, err)
 	}
-	release()
+	body.release(r)
 	if r.Body != before {
 		t.Errorf("the body is a %T", r.Body)
 	}
 	replaced := io.NopCloser(strings.NewReader("another"))
-	release = bound(httptest.NewRecorder(), r)
+	body = bound(httptest.NewRecorder(), r)
 	r.Body = replaced
-	release()
+	body.release(r)
 	if r.Body != replaced {
 		t.Error("what the gate has put in its place is gone")
 	}
@@ -82,7 +82,7 @@ func TestABodyThatComesInTimeIsLeftAsItWas(t *testing.T) {
 func TestRequestsWithoutABodyPayNothingForTheBound(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	w := httptest.NewRecorder()
-	if n := testing.AllocsPerRun(100, func() { bound(w, r)() }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { bound(w, r).release(r) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

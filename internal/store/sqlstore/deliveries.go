@@ -44,7 +44,7 @@ const (
 // Claim implements keys.Store.
 func (s *Store) Claim(ctx context.Context, webhook string, lease time.Duration, limit int) (claimed []keys.Delivery, err error) {
 	err = s.note(ctx, func(tx *sql.Tx) error {
-		numbers, err := dueNow(ctx, tx, s.atNow(dueNowSQL)+s.engine.PassLocked, webhook, limit)
+		numbers, err := readNumbers(ctx, tx, s.atNow(dueNowSQL)+s.engine.PassLocked, webhook, limit)
 		if err != nil || len(numbers) == 0 {
 			return err
 		}
@@ -60,22 +60,6 @@ func (s *Store) Claim(ctx context.Context, webhook string, lease time.Duration, 
 		return nil, fmt.Errorf("claiming deliveries: %w", err)
 	}
 	return claimed, nil
-}
-
-func dueNow(ctx context.Context, tx *sql.Tx, text string, args ...any) (numbers []int64, err error) {
-	rows, err := tx.QueryContext(ctx, text, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer closeRows(rows, &err)
-	for rows.Next() {
-		var n int64
-		if err := rows.Scan(&n); err != nil {
-			return nil, err
-		}
-		numbers = append(numbers, n)
-	}
-	return numbers, nil
 }
 
 // Settle implements keys.Store.

@@ -94,7 +94,9 @@ func (s *Store) Get(ctx context.Context, id keys.ID, now time.Time) (*keys.Key, 
 	return r.key, err
 }
 
+// querier is a database, or a transaction.
 type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 

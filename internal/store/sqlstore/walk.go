@@ -31,11 +31,11 @@ type armed struct {
 
 func (a armed) below(ctx context.Context, before int64, most int) (numbers []int64, err error) {
 	var st statement
-	return a.store.readNumbers(ctx, a.store.newestSQL(&st, a.filter, before, most), &st)
+	return readNumbers(ctx, a.store.engine.Read, a.store.newestSQL(&st, a.filter, before, most), st.args...)
 }
 
-func (s *Store) readNumbers(ctx context.Context, text string, st *statement) (numbers []int64, err error) {
-	rows, err := s.engine.Read.QueryContext(ctx, text, st.args...)
+func readNumbers(ctx context.Context, in querier, text string, args ...any) (numbers []int64, err error) {
+	rows, err := in.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func conditions(st *statement, filters []*filter) string {
 // that are meant, falling.
 func (s *Store) restOf(ctx context.Context, filters []*filter, before int64) ([]int64, error) {
 	text, st := s.restSQL(filters, before)
-	return s.readNumbers(ctx, text, st)
+	return readNumbers(ctx, s.engine.Read, text, st.args...)
 }
 
 func (s *Store) restSQL(filters []*filter, before int64) (string, *statement) {
