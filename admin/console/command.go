@@ -63,10 +63,9 @@ func quote(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// creation returns how else the key of r could be made; flags are its
-// permissions.
-func (v *visit) creation(r admin.CreateRequest, flags []string) change {
-	words := append([]string{"create"}, flags...)
+// creation returns how else the key of r could be made.
+func (v *visit) creation(r admin.CreateRequest) change {
+	words := append([]string{"create"}, permissionFlags(r.Permissions)...)
 	if r.Owner != "" {
 		words = append(words, "--owner="+r.Owner)
 	}
@@ -79,28 +78,17 @@ func (v *visit) creation(r admin.CreateRequest, flags []string) change {
 	words = append(words, sourceFlags(r.Sources)...)
 	if r.Name != nil {
 		words = append(words, "--", *r.Name)
+	} else {
+		words = append(words, "--unnamed")
 	}
-	made := change{Curl: v.curl("POST", "/v1/keys", "", r)}
-	switch {
-	case r.Name == nil:
-		made.Why = "The command needs a name."
-	case len(flags) == 0:
-		made.Why = "The command needs an API."
-	default:
-		made.Command = command(words...)
-	}
-	return made
+	return change{Curl: v.curl("POST", "/v1/keys", "", r), Command: command(words...)}
 }
 
 // edition returns how else the key could be changed.
-func (v *visit) edition(id, etag string, p admin.Patch, flags []string) change {
+func (v *visit) edition(id, etag string, p admin.Patch) change {
 	made := change{Curl: v.curl("PATCH", keyPath(id), etag, p)}
-	switch {
-	case reflect.DeepEqual(p, admin.Patch{}):
+	if reflect.DeepEqual(p, admin.Patch{}) {
 		made.Why = "Nothing is changed yet."
-		return made
-	case p.Permissions != nil && len(flags) == 0:
-		made.Why = "The command needs an API."
 		return made
 	}
 	words := []string{"edit", id}
@@ -114,7 +102,7 @@ func (v *visit) edition(id, etag string, p admin.Patch, flags []string) change {
 		words = append(words, "--admin="+*p.Admin)
 	}
 	if p.Permissions != nil {
-		words = append(words, flags...)
+		words = append(words, permissionFlags(*p.Permissions)...)
 	}
 	if p.ExpiresAt != nil {
 		when := "never"
@@ -141,16 +129,7 @@ func sourceFlags(list []string) []string {
 	return flags
 }
 
-// flags are the permissions of the form for the command. That a key opens
-// nothing is said of one API: the command takes no empty set for a choice.
-func (f *keyForm) flags() []string {
-	flags := permissionFlags(f.permissions())
-	if len(flags) == 0 && len(f.APIs) > 0 {
-		return []string{"--allow=" + f.APIs[0].Name + "=none"}
-	}
-	return flags
-}
-
+// permissionFlags returns p as the command takes it.
 func permissionFlags(p admin.Permissions) []string {
 	switch p.Mode {
 	case "all":
@@ -168,6 +147,9 @@ func permissionFlags(p admin.Permissions) []string {
 		for _, id := range sortedNames(api.Endpoints) {
 			flags = append(flags, "--allow="+name+"/"+id+"="+api.Endpoints[id])
 		}
+	}
+	if len(flags) == 0 {
+		return []string{"--allow=none"}
 	}
 	return flags
 }

@@ -50,7 +50,7 @@ func (v *visit) createKey() error {
 		return v.dialog(http.StatusUnprocessableEntity, "key-dialog", f)
 	}
 	if v.form.Has("as") {
-		v.fragment(http.StatusOK, "as-texts", v.creation(wanted, f.flags()))
+		v.fragment(http.StatusOK, "as-texts", v.creation(wanted))
 		return nil
 	}
 	made, _, err := v.client.Create(v.r.Context(), wanted)

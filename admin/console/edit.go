@@ -80,7 +80,7 @@ func (v *visit) updateKey() error {
 		return v.dialog(http.StatusUnprocessableEntity, "key-dialog", f)
 	}
 	if v.form.Has("as") {
-		v.fragment(http.StatusOK, "as-texts", v.edition(key.ID, seen, patch, f.flags()))
+		v.fragment(http.StatusOK, "as-texts", v.edition(key.ID, seen, patch))
 		return nil
 	}
 	if v.unseen(f, key.ID, patch) {

@@ -28,7 +28,7 @@ func addPermissionFlags(cmd *cobra.Command) {
 	f.Bool("all", false, "Read and write on every API")
 	f.Bool("read-only", false, "Read on every API")
 	// Not a slice flag: those split at commas, which an endpoint's id may hold.
-	f.StringArray("allow", nil, "Access to one API or endpoint: `API[/ENDPOINT]=none|read|write`; may be given several times")
+	f.StringArray("allow", nil, "Access to one API or endpoint: `API[/ENDPOINT]=none|read|write`; may be given several times; none alone: to nothing")
 }
 
 // permissions returns what the flags --all, --read-only and --allow say; nil
@@ -60,6 +60,9 @@ func (i *invocation) permissions() (*admin.Permissions, error) {
 // permissions. Whatever could be meant in two ways is refused.
 func parseAllow(rules []string) (*admin.Permissions, error) {
 	out := &admin.Permissions{Mode: modeRestricted, APIs: make(map[string]admin.APIPermissions)}
+	if len(rules) == 1 && rules[0] == "none" {
+		return out, nil
+	}
 	for _, rule := range rules {
 		api, endpoint, byEndpoint, access, err := parseRule(rule)
 		if err != nil {
@@ -91,7 +94,7 @@ func parseAllow(rules []string) (*admin.Permissions, error) {
 func parseRule(rule string) (api, endpoint string, byEndpoint bool, access string, err error) {
 	at := strings.LastIndexByte(rule, '=')
 	if at < 0 {
-		return "", "", false, "", usagef("--allow %s: expected API[/ENDPOINT]=none|read|write", rule)
+		return "", "", false, "", usagef("--allow %s: expected API[/ENDPOINT]=none|read|write, or none alone", rule)
 	}
 	target, access := rule[:at], rule[at+1:]
 	if access != "none" && access != "read" && access != "write" {

@@ -11,7 +11,7 @@ import (
 
 func (p *program) create() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "create NAME [--all | --read-only | --allow API[/ENDPOINT]=none|read|write ...] [--owner O] [--expires 30d|DATE] [--allow-from CIDR ...] [--admin read|write] [--json]",
+		Use:   "create NAME|--unnamed [--all | --read-only | --allow API[/ENDPOINT]=none|read|write ...] [--owner O] [--expires 30d|DATE] [--allow-from CIDR ...] [--admin read|write] [--json]",
 		Short: "Creates a key and prints its secret",
 		Long: `
 Creates a key. Its secret is printed alone on standard output, this once: it is
@@ -19,7 +19,8 @@ stored nowhere and can't be shown again. Everything else goes to standard error.
 
 One of --all, --read-only and --allow says what the key may do. With --admin
 alone the key opens the admin API and nothing else. What --allow does not list,
-the key may not do.`,
+the key may not do; --allow none lists nothing. With --unnamed the key is called
+by the first characters of its secret.`,
 		Example: `  KEY=$(keywarden keys create ci --all)
   keywarden keys create reports --read-only --owner team-7 --expires 2030-01-31
   keywarden keys create worker --allow graphql=read --allow serverless/abc123=write
@@ -29,12 +30,13 @@ the key may not do.`,
 	}
 	f := cmd.Flags()
 	addPermissionFlags(cmd)
+	f.Bool("unnamed", false, "Instead of NAME: call the key by its prefix")
 	addExpiresFlag(cmd)
 	addSourcesFlag(cmd)
 	f.String("owner", "", "Who the key belongs to in the API's own world")
 	f.String("admin", "none", "Access to the admin API: `none|read|write`")
 	addJSONFlag(cmd)
-	p.action(cmd, []string{"NAME"}, runCreate)
+	p.action(cmd, []string{"[NAME]"}, runCreate)
 	return cmd
 }
 
@@ -55,6 +57,10 @@ func runCreate(ctx context.Context, i *invocation) error {
 }
 
 func (i *invocation) createRequest() (admin.CreateRequest, error) {
+	name, err := i.name()
+	if err != nil {
+		return admin.CreateRequest{}, err
+	}
 	permissions, err := i.permissions()
 	if err != nil {
 		return admin.CreateRequest{}, err
@@ -81,7 +87,7 @@ func (i *invocation) createRequest() (admin.CreateRequest, error) {
 	if err != nil {
 		return admin.CreateRequest{}, err
 	}
-	r := admin.CreateRequest{Name: &i.args[0], Owner: owner, Permissions: *permissions}
+	r := admin.CreateRequest{Name: name, Owner: owner, Permissions: *permissions}
 	if access != nil {
 		r.Admin = *access
 	}
@@ -131,4 +137,21 @@ func (i *invocation) handOut(key admin.KeyWithSecret, answer admin.Answer, done 
 	}
 	i.note("The secret on standard output is not shown again.")
 	return nil
+}
+
+// name returns the NAME of a key to be made, nil for --unnamed. That a key has
+// none must be said: an empty variable in a script is a slip.
+func (i *invocation) name() (*string, error) {
+	unnamed, err := i.cmd.Flags().GetBool("unnamed")
+	switch {
+	case err != nil:
+		return nil, usagef("%v", err)
+	case unnamed && len(i.args) > 0:
+		return nil, usagef("NAME %q and --unnamed exclude one another; give one of them", i.args[0])
+	case unnamed:
+		return nil, nil
+	case len(i.args) == 0:
+		return nil, usagef("expected NAME: NAME is missing; give one, or --unnamed")
+	}
+	return &i.args[0], nil
 }

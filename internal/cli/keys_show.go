@@ -104,7 +104,7 @@ func permissionText(p admin.Permissions) string {
 		}
 	}
 	if len(parts) == 0 {
-		return "nothing"
+		return "none"
 	}
 	return strings.Join(parts, " ")
 }

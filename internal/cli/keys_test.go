@@ -69,12 +69,37 @@ func TestNamesThatLookLikeFlagsComeAfterTwoDashes(t *testing.T) {
 	}
 }
 
+func TestUnnamedKeyIsCalledByItsPrefix(t *testing.T) {
+	c := newGateway(t).console(t)
+	if key := c.create("--unnamed", "--all"); key.Name != key.Prefix {
+		t.Errorf("the key %s is called %q", key.Prefix, key.Name)
+	}
+	c.fails(2, "NAME is empty", "keys", "create", "", "--all") // an empty variable is a slip
+}
+
+func TestAllowNoneIsAKeyThatOpensNothing(t *testing.T) {
+	c := newGateway(t).console(t)
+	nothing := admin.Permissions{Mode: "restricted", APIs: map[string]admin.APIPermissions{}}
+	made := c.create("ci", "--allow", "none")
+	if diff := cmp.Diff(nothing, made.Permissions); diff != "" {
+		t.Errorf("created: %s", diff)
+	}
+	c.ok("keys", "edit", made.ID, "--all")
+	c.ok("keys", "edit", made.ID, "--allow=none")
+	if diff := cmp.Diff(nothing, c.get(made.ID).Permissions); diff != "" {
+		t.Errorf("edited: %s", diff)
+	}
+}
+
 func TestWrongUseEndsWithTwoAndChangesNothing(t *testing.T) {
 	g := newGateway(t)
 	c := g.console(t)
 	for _, x := range []struct{ args, says string }{
 		{"keys nope", `unknown command "nope"`},
-		{"keys create", "expected NAME: NAME is missing"},
+		{"keys create", "expected NAME: NAME is missing; give one, or --unnamed"},
+		{"keys create ci --all --unnamed", `NAME "ci" and --unnamed exclude one another`},
+		{"keys create ci --allow none --allow rest=read", "--allow none: expected API[/ENDPOINT]=none|read|write, or none alone"},
+		{"keys edit key_1 --allow none --all", "exclude one another"},
 		{"keys create ci", "nothing says what the key may do"},
 		{"keys create ci --admin none", "nothing says what the key may do"},
 		{"keys create ci more --all", `found one more: "more"`},

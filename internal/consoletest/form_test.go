@@ -1,6 +1,7 @@
 package consoletest
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -71,7 +72,7 @@ func TestCommandOfAKeyThatOpensNothing(t *testing.T) {
 	b.enter("#f-name", "nothing yet")
 	b.check("mode", "restricted")
 	_, command := b.written()
-	if diff := cmp.Diff([]string{"keys", "create", "--allow=graphql=none", "--", "nothing yet"}, command); diff != "" {
+	if diff := cmp.Diff([]string{"keys", "create", "--allow=none", "--", "nothing yet"}, command); diff != "" {
 		t.Fatal(diff)
 	}
 	run := g.Command(command...)
@@ -81,11 +82,25 @@ func TestCommandOfAKeyThatOpensNothing(t *testing.T) {
 	}
 	b.enter("#f-name", "")
 	b.click("dialog .as > button")
-	b.sees("The command needs a name.")
+	_, command = b.written()
+	if diff := cmp.Diff([]string{"keys", "create", "--allow=none", "--unnamed"}, command); diff != "" {
+		t.Fatal(diff)
+	}
+	run = g.Command(append(command, "--json")...)
+	run.Env = append(run.Env, "KEYWARDEN_ADDRESS="+g.AdminURL, "KEYWARDEN_ADMIN_KEY="+g.AdminKey)
+	out, err := run.Output()
+	if err != nil {
+		t.Fatalf("the command for a key without a name: %v", err)
+	}
+	var unnamed struct{ Name, Prefix string }
+	if err := json.Unmarshal(out, &unnamed); err != nil || unnamed.Name == "" || unnamed.Name != unnamed.Prefix {
+		t.Errorf("made %s, %v", out, err)
+	}
 	b.press("\x1b")
 	b.lacks("dialog")
 	b.reload()
 	b.sees("nothing yet")
+	b.sees(unnamed.Prefix)
 	b.sees("Restricted: nothing")
 }
 
