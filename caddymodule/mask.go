@@ -87,12 +87,15 @@ func maskShapes(s string) string {
 		}
 		end, run := base62From(s, i+n)
 		start := prefixBefore(s, done, i)
-		if run < secretRun || start == i {
+		follows := done > 0 && i == done // what is hidden may be its prefix
+		if run < secretRun || start == i && !follows {
 			i += n
 			continue
 		}
-		out.WriteString(s[done:start])
-		out.WriteString(redacted)
+		if !follows {
+			out.WriteString(s[done:start])
+			out.WriteString(redacted)
+		}
 		done, i = end, end
 	}
 	if done == 0 {

@@ -35,7 +35,7 @@ func TestSecretsAreMaskedWhereverTheyStand(t *testing.T) {
 	twice := url.QueryEscape(url.QueryEscape(strings.ReplaceAll(every, "%5f", "_")))
 	for _, form := range []string{secret, encoded, every, strings.ToUpper(every[:3]) + every[3:], twice, url.QueryEscape(every)} {
 		for _, text := range []string{
-			"%s", "/path?a=%s", "/path/%s/more", "Bearer %s", "a %s b %s c", "{\"k\":\"%s\"}", "https://x/?r=%%2Fa%%3Fk%%3D%s", "(%s)", "%s,%s;%s", "é%sé",
+			"%s", "/path?a=%s", "/path/%s/more", "Bearer %s", "a %s b %s c", "{\"k\":\"%s\"}", "https://x/?r=%%2Fa%%3Fk%%3D%s", "(%s)", "%s,%s;%s", "é%sé", "%s%s", "%s_%s",
 		} {
 			got := maskShapes(strings.ReplaceAll(text, "%s", form))
 			if strings.Contains(got, form) || strings.Contains(got, secret[12:30]) {
@@ -44,6 +44,15 @@ func TestSecretsAreMaskedWhereverTheyStand(t *testing.T) {
 			if !strings.Contains(got, redacted) {
 				t.Errorf("%q with %q: nothing is masked: %q", text, form, got)
 			}
+		}
+	}
+}
+
+func TestSecretsWithNothingBetweenThemAreMasked(t *testing.T) {
+	secret := "kw_" + strings.Repeat("a7", 19)
+	for _, text := range []string{secret + secret, secret + "_" + secret[3:], secret + "%5F" + secret[3:], secret + "kw%5f" + secret[3:]} {
+		if got := maskShapes(text); got != redacted {
+			t.Errorf("%q became %q", text, got)
 		}
 	}
 }
@@ -127,6 +136,7 @@ func TestNoEncodingHidesASecretFromTheMask(t *testing.T) {
 func FuzzMask(f *testing.F) {
 	f.Add("/a?key=legacy&b=kw_00000000000000000000000000000000000000")
 	f.Add("%25%35%46%")
+	f.Add("0_" + strings.Repeat("0", 40) + "_" + strings.Repeat("0", 40))
 	f.Fuzz(func(t *testing.T, text string) {
 		m := testMask()
 		once := m.text(text)
