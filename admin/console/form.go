@@ -54,7 +54,7 @@ type accessMenu struct{ API, ID, Access string }
 func (e endpointRow) ForAPI(api string) accessMenu { return accessMenu{api, e.ID, e.Access} }
 
 // NewEndpoint returns the menu of an endpoint yet to be typed.
-func (row apiRow) NewEndpoint() accessMenu { return accessMenu{API: row.Name, Access: "read"} }
+func (row apiRow) NewEndpoint() accessMenu { return accessMenu{API: row.Name, Access: "none"} }
 
 // expiry is a duration that the menu offers.
 type expiry struct {
@@ -167,7 +167,7 @@ func (row *apiRow) read(sent url.Values) {
 	row.Endpoints = row.Endpoints[:0]
 	for i, id := range ids {
 		id = strings.TrimSpace(id)
-		if id == "" || i >= len(accesses) {
+		if i >= len(accesses) || id == "" && accesses[i] == "none" {
 			continue
 		}
 		title, known := registered[id]
@@ -194,7 +194,10 @@ func (f *keyForm) permissions() admin.Permissions {
 		case "restricted":
 			endpoints := map[string]string{}
 			for _, e := range row.Endpoints {
-				if _, twice := endpoints[e.ID]; twice {
+				switch _, twice := endpoints[e.ID]; {
+				case e.ID == "":
+					f.fault("permissions", "an endpoint of "+row.Name+" is given access and has no id: type it, or choose None")
+				case twice:
 					f.fault("permissions", "endpoint "+e.ID+" of "+row.Name+" is listed twice")
 				}
 				endpoints[e.ID] = e.Access

@@ -50,6 +50,10 @@ func TestCreateRestrictedKey(t *testing.T) {
 	b.evaluate(`[...document.querySelectorAll(".api")].find(a => a.innerText.includes("Serverless")).querySelector("[data-add-endpoint]").click(); 1`)
 	b.focusOn("INPUT")
 	b.press("abc123")
+	if got := b.evaluate(`[...document.querySelectorAll("[name='access:serverless']")].map(e => e.value).join()`); got != "none" {
+		b.t.Errorf("a new endpoint begins with access %v", got)
+	}
+	b.choose(`[name="access:serverless"]`, "read")
 	b.state("create-restricted")
 	b.click("dialog details summary")
 	b.click("dialog details button")
@@ -63,6 +67,23 @@ func TestCreateRestrictedKey(t *testing.T) {
 	if diff := cmp.Diff(want, key.Field("permissions")); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func TestEndpointWithAccessNeedsItsID(t *testing.T) {
+	g := start(t)
+	b := as(t, g.AdminURL, g.AdminKey)
+	b.click("#create")
+	b.enter("#f-name", "worker")
+	b.check("mode", "restricted")
+	b.check("api:serverless", "restricted")
+	b.evaluate(`[...document.querySelectorAll(".api")].find(a => a.innerText.includes("Serverless")).querySelector("[data-add-endpoint]").click(); 1`)
+	b.choose(`[name="access:serverless"]`, "write")
+	b.click("dialog button.primary")
+	b.sees("An endpoint of serverless is given access and has no id")
+	b.focusOn("P#e-permissions")
+	b.state("create-endpoint-without-id")
+	b.choose(`[name="access:serverless"]`, "none") // such a row says nothing
+	b.created(g)
 }
 
 func TestCommandOfAKeyThatOpensNothing(t *testing.T) {
