@@ -18,7 +18,7 @@ import (
 
 // FlushInterval keeps last_used_at right within the contract's 30 s, with
 // time for a slow store. Flushes begin with the minute, so that what was
-// counted before is the last minute's.
+// counted before is the last minute's. Not every flush writes all: see turn.
 const FlushInterval = 10 * time.Second
 
 // resolution is how exact the times of last uses are. A key that is used more
@@ -50,11 +50,12 @@ type Recorder struct {
 	// What follows belongs to the flush that is under way: one at a time.
 	flushing sync.Mutex
 	// unwritten are uses that the store refused; they wait for the next flush.
-	unwritten map[keys.ID]time.Time
-	waiting   waiting
-	retired   []retired
-	pruned    time.Time // when this node last tried to
-	idle      bool      // nothing was counted since
+	unwritten     map[keys.ID]time.Time
+	waiting       waiting
+	touches, adds turn
+	retired       []retired
+	pruned        time.Time // when this node last tried to
+	idle          bool      // nothing was counted since
 }
 
 // New returns a Recorder that writes to store.
@@ -62,6 +63,7 @@ func New(store Store) *Recorder {
 	r := &Recorder{
 		store: store, limits: defaultLimits, unwritten: map[keys.ID]time.Time{},
 		waiting: waiting{writer: "usage_" + uuid.NewString(), counts: map[place]*count{}},
+		touches: turn{every: touchInterval}, adds: turn{every: addInterval},
 	}
 	r.keep.Store(int64(DefaultKeep))
 	return r
@@ -141,7 +143,8 @@ func (r *Recorder) Run(ctx context.Context, onError func(error)) error {
 		timer := time.NewTimer(untilFlush(time.Now()))
 		select {
 		case <-timer.C:
-			if err := errors.Join(r.Flush(ctx), r.prune(ctx, time.Now())); err != nil && ctx.Err() == nil {
+			now := time.Now()
+			if err := errors.Join(r.flush(ctx, now, false), r.prune(ctx, now)); err != nil && ctx.Err() == nil {
 				onError(err)
 			}
 		case <-ctx.Done():
@@ -159,19 +162,36 @@ func untilFlush(now time.Time) time.Duration {
 
 // Flush writes down what was marked and counted so far. What can't be written
 // stays for the next flush, within bounds.
-func (r *Recorder) Flush(ctx context.Context) error {
+func (r *Recorder) Flush(ctx context.Context) error { return r.flush(ctx, time.Now(), true) }
+
+// flush is Flush, or writes what is due only.
+func (r *Recorder) flush(ctx context.Context, now time.Time, all bool) error {
 	r.flushing.Lock()
 	defer r.flushing.Unlock()
-	r.collect(time.Now())
-	if len(r.unwritten) > 0 {
-		if err := r.store.Touch(ctx, r.unwritten); err != nil {
+	r.collect(now)
+	if all || r.touches.due(now, len(r.unwritten), r.limits) {
+		if err := r.touch(ctx); err != nil {
 			return fmt.Errorf("writing down when %d keys were used: %w", len(r.unwritten), err)
 		}
-		clear(r.unwritten)
+		r.touches.taken(now)
 	}
-	if err := r.waiting.write(ctx, r.store, r.batch); err != nil {
-		return fmt.Errorf("writing down how keys were used: %w", err)
+	if all || r.waiting.sent != nil || r.adds.due(now, len(r.waiting.counts), r.limits) {
+		if err := r.waiting.write(ctx, r.store, r.batch); err != nil {
+			return fmt.Errorf("writing down how keys were used: %w", err)
+		}
+		r.adds.taken(now)
 	}
+	return nil
+}
+
+func (r *Recorder) touch(ctx context.Context) error {
+	if len(r.unwritten) == 0 {
+		return nil
+	}
+	if err := r.store.Touch(ctx, r.unwritten); err != nil {
+		return err
+	}
+	clear(r.unwritten)
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"time"
 )
@@ -25,9 +26,9 @@ type options struct {
 	rounds int
 	length time.Duration
 	keys   int
-	bin    string // folder of our binaries
-	docs   string // folder that the results go to; "" for none
-	only   string // names that contain this
+	bin    string         // folder of our binaries
+	docs   string         // folder that the results go to; "" for none
+	only   *regexp.Regexp // names that match
 	// scale adds the large cases; one of them needs postgres, the address of
 	// an empty database.
 	scale    bool
@@ -44,7 +45,10 @@ func main() {
 	flag.IntVar(&o.keys, "n", 10_000, "how many keys there are")
 	flag.StringVar(&o.bin, "bin", "bin", "`folder` with keywarden and caddy")
 	flag.StringVar(&o.docs, "docs", "", "`folder` to write the table and the plot to")
-	flag.StringVar(&o.only, "only", "", "only gateways whose name contains `text`")
+	flag.Func("only", "only gateways whose name matches `pattern`", func(text string) (err error) {
+		o.only, err = regexp.Compile(text)
+		return err
+	})
 	flag.BoolVar(&o.scale, "scale", false, "measure large cases as well, which take minutes to fill")
 	flag.StringVar(&o.postgres, "postgres", "", "`address` of an empty Postgres database, for one of the large cases")
 	flag.Parse()

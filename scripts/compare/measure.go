@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -28,7 +27,7 @@ type series struct {
 func (w *world) measureAll(ctx context.Context) (all []*series, missing []string, err error) {
 	for _, s := range append(subjects(), w.large()...) {
 		switch {
-		case !strings.Contains(s.name, w.only):
+		case w.only != nil && !w.only.MatchString(s.name):
 		case find(w.bin, s.program) == "":
 			missing = append(missing, fmt.Sprintf("%s (%s is not installed)", s.name, s.program))
 		case s.scale != nil && s.scale.needsPostgres && w.postgres == "":

@@ -14,23 +14,28 @@ import (
 // callers are connections to a gateway that stay open, with what they send.
 type callers struct {
 	conns    []net.Conn
-	requests [][]byte // each connection sends its own secret
+	requests [][]byte // one a secret
+	sent     []int    // by connection
 }
 
-// call opens n connections to address; their callers have these secrets.
+// call opens n connections to address; their callers have these secrets, and
+// each of them goes through its share of them.
 func call(ctx context.Context, address string, n int, secrets []string) (*callers, error) {
 	c := &callers{}
 	var dialer net.Dialer
-	for i := range n {
+	for range n {
 		conn, err := dialer.DialContext(ctx, "tcp", address)
 		if err != nil {
 			c.close()
 			return nil, err
 		}
 		c.conns = append(c.conns, conn)
-		c.requests = append(c.requests, []byte("GET /rest/items/7 HTTP/1.1\r\nHost: "+address+
-			"\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nX-API-Key: "+secrets[i%len(secrets)]+"\r\n\r\n"))
 	}
+	for _, secret := range secrets {
+		c.requests = append(c.requests, []byte("GET /rest/items/7 HTTP/1.1\r\nHost: "+address+
+			"\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nX-API-Key: "+secret+"\r\n\r\n"))
+	}
+	c.sent = make([]int, n)
 	return c, nil
 }
 
@@ -45,20 +50,24 @@ func (c *callers) close() {
 func (c *callers) send(requests int) (time.Duration, error) {
 	began := time.Now()
 	var all errgroup.Group
-	for i, conn := range c.conns {
+	for i := range c.conns {
 		n := requests / len(c.conns)
 		if i < requests%len(c.conns) {
 			n++
 		}
-		all.Go(func() error { return sendOn(conn, c.requests[i], n) })
+		all.Go(func() error { return c.sendOn(i, n) })
 	}
 	err := all.Wait()
 	return time.Since(began), err
 }
 
-func sendOn(conn net.Conn, request []byte, n int) error {
+// sendOn sends n requests over connection i, which takes every so many-th secret.
+func (c *callers) sendOn(i, n int) error {
+	conn := c.conns[i]
 	in := bufio.NewReader(conn)
 	for range n {
+		request := c.requests[(i+c.sent[i]*len(c.conns))%len(c.requests)]
+		c.sent[i]++
 		if _, err := conn.Write(request); err != nil {
 			return fmt.Errorf("sending a request: %w", err)
 		}

@@ -91,21 +91,21 @@ func start(ctx context.Context, dir, upstream string, auth bool, o options, wrap
 		_ = g.cmd.Wait() // its output says why
 		close(g.exited)
 	}()
-	if err := g.prepare(ctx, auth); err != nil {
+	if err := g.prepare(ctx, auth, o.keys); err != nil {
 		return nil, errors.Join(err, g.stop())
 	}
 	return g, nil
 }
 
 // prepare waits until the gateway answers, and gives it keys.
-func (g *gateway) prepare(ctx context.Context, auth bool) error {
+func (g *gateway) prepare(ctx context.Context, auth bool, keys int) error {
 	if err := g.await(ctx, "http://"+g.front+"/rest/items/7"); err != nil || !auth {
 		return err
 	}
 	if err := g.await(ctx, "http://"+g.back+"/readyz"); err != nil {
 		return err
 	}
-	return g.importKeys(ctx, 100)
+	return g.importKeys(ctx, keys)
 }
 
 // Write keeps what the program prints.

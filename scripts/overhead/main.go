@@ -23,6 +23,7 @@ type options struct {
 	rounds       int
 	requests     int
 	connections  int
+	keys         int
 	instructions bool
 	logs         bool
 	profile      string
@@ -34,6 +35,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 10, "how often each of the two is measured")
 	flag.IntVar(&o.requests, "requests", 20_000, "how many requests each time")
 	flag.IntVar(&o.connections, "connections", 64, "how many callers there are")
+	flag.IntVar(&o.keys, "keys", 100, "how many keys they use")
 	flag.BoolVar(&o.instructions, "instructions", false, "count instructions with valgrind instead: slow, and the same every time")
 	flag.BoolVar(&o.logs, "log", false, "write access logs")
 	flag.StringVar(&o.profile, "profile", "", "`folder` to leave CPU profiles in, or with -instructions callgrind's files")

@@ -1,0 +1,143 @@
+package usage
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/caddy-keywarden/keywarden/internal/keys"
+)
+
+// writes is a real store that counts how often it is written to.
+type writes struct {
+	keys.Store
+	touched, added int // keys
+	fail           error
+}
+
+func (w *writes) Touch(ctx context.Context, used map[keys.ID]time.Time) error {
+	if w.fail != nil {
+		return w.fail
+	}
+	w.touched += len(used)
+	return w.Store.Touch(ctx, used)
+}
+
+func (w *writes) AddUsage(ctx context.Context, b keys.UsageBatch) error {
+	if w.fail != nil {
+		return w.fail
+	}
+	w.added += len(b.Used)
+	return w.Store.AddUsage(ctx, b)
+}
+
+// busy is a Recorder of keys that are used all the time.
+type busy struct {
+	*testing.T
+	*Recorder
+	store *writes
+	ids   []*keys.Identity
+}
+
+func newBusy(t *testing.T, users int) *busy {
+	t.Helper()
+	s := &writes{Store: newStore(t)}
+	b := &busy{t, New(s), s, nil}
+	b.limits.batch = 3
+	for range users {
+		b.ids = append(b.ids, createKey(t, s))
+	}
+	return b
+}
+
+// pass lets time pass from one flush to the next, and on.
+func (b *busy) pass(from, to time.Time) {
+	b.Helper()
+	for at := from; !at.After(to); at = at.Add(FlushInterval) {
+		if err := b.flush(b.Context(), at, false); !errors.Is(err, b.store.fail) {
+			b.Fatal(err)
+		}
+		for _, id := range b.ids {
+			b.Count(id, reads(""), at.Add(time.Second))
+		}
+	}
+}
+
+func TestFewKeysAreWrittenDownWithEachFlush(t *testing.T) {
+	b := newBusy(t, 3)
+	b.pass(noon, noon.Add(time.Minute))
+	if b.store.touched != 3*6 || b.store.added != 3*6 {
+		t.Errorf("in a minute %d times of use and %d counts, want 18 of each", b.store.touched, b.store.added)
+	}
+}
+
+func TestManyKeysAreCountedInTheStoreOnceAMinuteAndNotedThreeTimes(t *testing.T) {
+	b := newBusy(t, 4)
+	b.pass(noon.Add(-time.Minute), noon) // the first minute's turn was taken
+	touched, added := b.store.touched, b.store.added
+	b.pass(noon.Add(FlushInterval), noon.Add(time.Minute))
+	if touched, added := b.store.touched-touched, b.store.added-added; touched != 4*3 || added != 4 {
+		t.Errorf("in a minute %d times of use and %d counts, want 12 and 4", touched, added)
+	}
+	for _, id := range b.ids {
+		if got := counted(t, b.store, id.ID())[""]; got != 6+6 {
+			t.Errorf("counted %d in the minutes before and after noon, want 12", got)
+		}
+	}
+}
+
+func TestLastUseIsNeverOlderThanItMayBe(t *testing.T) {
+	b := newBusy(t, 20)
+	for at := noon; at.Before(noon.Add(3 * time.Minute)); at = at.Add(FlushInterval) {
+		b.pass(at, at)
+		if at.Before(noon.Add(touchInterval)) { // they were used for a shorter time than that
+			continue
+		}
+		for _, id := range b.ids {
+			if last := lastUsed(t, b.store, id.ID()); at.Sub(last) > touchInterval {
+				t.Fatalf("at %s the last use is of %s", at, last)
+			}
+		}
+	}
+}
+
+func TestAFlushThatIsAskedForWritesAll(t *testing.T) {
+	b := newBusy(t, 10)
+	b.pass(noon, noon.Add(FlushInterval))
+	flush(t, b.Recorder)
+	for _, id := range b.ids {
+		if got := counted(t, b.store, id.ID())[""]; got != 2 {
+			t.Errorf("counted %d, want 2", got)
+		}
+	}
+	if len(b.unwritten)+len(b.waiting.counts) != 0 {
+		t.Errorf("%d times of use and %d counts wait", len(b.unwritten), len(b.waiting.counts))
+	}
+}
+
+// A turn that the store missed is taken with the next flush, not a minute later.
+func TestATurnThatFailedIsTakenWithTheNextFlush(t *testing.T) {
+	b := newBusy(t, 10)
+	b.pass(noon, noon.Add(50*time.Second))
+	touched, added := b.store.touched, b.store.added
+	b.store.fail = errors.New("database is locked")
+	b.pass(noon.Add(60*time.Second), noon.Add(60*time.Second))
+	if b.store.touched != touched || b.store.added != added {
+		t.Fatal("the store took something")
+	}
+	b.store.fail = nil
+	b.pass(noon.Add(70*time.Second), noon.Add(70*time.Second))
+	if b.store.touched == touched || b.store.added == added {
+		t.Errorf("touched %d and added %d keys, as before", b.store.touched, b.store.added)
+	}
+}
+
+func TestWhatHasNoRoomToWaitIsWritten(t *testing.T) {
+	b := newBusy(t, 10)
+	b.limits.waiting = 4 * 10
+	b.pass(noon, noon.Add(time.Minute))
+	if b.store.touched != 10*6 || b.store.added != 10*6 {
+		t.Errorf("in a minute %d times of use and %d counts, want 60 of each", b.store.touched, b.store.added)
+	}
+}
