@@ -133,9 +133,8 @@ var quotedString = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 // Challenge returns a value of WWW-Authenticate (RFC 6750, section 3); fault
 // is its error, "" for a request without a key.
 func Challenge(realm, fault string) string {
-	challenge := `Bearer realm="` + quotedString.Replace(realm) + `"`
-	if fault != "" {
-		challenge += `, error="` + fault + `"`
+	if fault == "" {
+		return `Bearer realm="` + quotedString.Replace(realm) + `"`
 	}
-	return challenge
+	return `Bearer realm="` + quotedString.Replace(realm) + `", error="` + fault + `"`
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +17,12 @@ const (
 	// maxJoined bounds how many may wait, and so what a flood that finds the
 	// store slow can hold: a waiting request takes some 15 kB.
 	maxJoined = 4096
+	// Those who waited go on a few at a time, evenly over three quarters of what
+	// is between two rounds: hundreds at once would stand in the scheduler's
+	// queue before the requests with cached keys, which came later.
+	letGoEvery = time.Millisecond
+	// fewWait go at once.
+	fewWait = 8
 )
 
 // errCrowded says that as many requests wait as may.
@@ -31,7 +36,6 @@ type rounds struct {
 
 	once   sync.Once
 	turn   chan struct{} // holds an element while a round is under way
-	exit   chan struct{} // holds one while somebody passes out
 	began  time.Time     // of the last round; whose turn it is may read and write it
 	mu     sync.Mutex
 	coming *round // the next one, which has not begun; nil: nobody waits for it
@@ -39,8 +43,12 @@ type rounds struct {
 
 // round is one asking of the question.
 type round struct {
+	// done lets one of those who wait go on for each element; closed, it lets
+	// them all.
 	done chan struct{}
 	err  error // read after done
+	// waiting is how many were there when it began; only who leads reads it then.
+	waiting int
 }
 
 // every makes rounds take at most half of the given number of queries a second.
@@ -56,57 +64,77 @@ func (r *rounds) join(ctx context.Context, ask func(context.Context) error) erro
 		return errCrowded
 	}
 	defer r.joined.Add(-1)
-	// Who leads asks for the others, too, whatever becomes of its own request.
-	shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
 	next, lead := r.next()
 	if lead {
-		r.lead(shared, next, ask)
+		r.lead(ctx, next, ask)
+		return next.err
 	}
+	// Who leads came earlier, and gives up in time: no clock is needed here.
 	select {
 	case <-next.done:
-		r.passOut()
 		return next.err
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for the change feed: %w", ctx.Err())
-	case <-shared.Done():
-		return fmt.Errorf("waiting for the change feed: %w", shared.Err())
 	}
-}
-
-// passOut lets those who waited for a round go one after the other, with a turn
-// for everybody else in between: hundreds that are woken at once would stand
-// before the requests with cached keys in the scheduler's queue.
-func (r *rounds) passOut() {
-	r.exit <- struct{}{}
-	runtime.Gosched()
-	<-r.exit
 }
 
 // next returns the round that begins next, and whether the caller leads it.
 func (r *rounds) next() (next *round, lead bool) {
-	r.once.Do(func() { r.turn, r.exit = make(chan struct{}, 1), make(chan struct{}, 1) })
+	r.once.Do(func() { r.turn = make(chan struct{}, 1) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.coming == nil {
 		r.coming, lead = &round{done: make(chan struct{})}, true
 	}
+	r.coming.waiting++
 	return r.coming, lead
 }
 
-// lead begins the round when the one before is over and the gap has passed.
+// lead asks, for the others too, whatever becomes of the leader's own request,
+// and lets them go.
 func (r *rounds) lead(ctx context.Context, led *round, ask func(context.Context) error) {
 	defer close(led.done)
-	led.err = r.await(ctx)
+	shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	if led.err = r.begin(shared, ask); led.err != nil {
+		led.err = fmt.Errorf("waiting for the change feed: %w", led.err)
+	}
+	r.letGo(led)
+}
+
+// begin begins the round when the one before is over and the gap has passed.
+func (r *rounds) begin(ctx context.Context, ask func(context.Context) error) error {
+	err := r.await(ctx)
 	r.mu.Lock()
 	r.coming = nil // who comes from now on needs a later one
 	r.mu.Unlock()
-	if led.err != nil {
-		return
+	if err != nil {
+		return err
 	}
 	defer func() { <-r.turn }()
 	r.began = time.Now()
-	led.err = ask(ctx)
+	return ask(ctx)
+}
+
+// letGo lets those who wait go on. Who does not wait yet, or not any more, is
+// left to the end, when done is closed.
+func (r *rounds) letGo(led *round) {
+	if led.waiting <= fewWait {
+		return
+	}
+	steps := max(1, int(time.Duration(r.gap.Load())*3/4/letGoEvery))
+	each := (led.waiting + steps - 1) / steps
+	tick := time.NewTicker(letGoEvery)
+	defer tick.Stop()
+	for left := led.waiting; left > 0; left -= each {
+		for range each {
+			select {
+			case led.done <- struct{}{}:
+			default:
+			}
+		}
+		<-tick.C
+	}
 }
 
 // await takes the turn.

@@ -297,3 +297,86 @@ func TestHowManyMayWaitIsBounded(t *testing.T) {
 		}
 	})
 }
+
+func TestThoseWhoWaitedGoOnEvenly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r rounds
+		r.every(500)
+		const waiting = 400
+		began := time.Now()
+		var mu sync.Mutex
+		went := map[time.Duration]int{}
+		var all sync.WaitGroup
+		join := func(n int) {
+			for range n {
+				all.Go(func() {
+					if err := r.join(t.Context(), func(context.Context) error { return nil }); err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					went[time.Since(began)]++
+				})
+			}
+			synctest.Wait()
+		}
+		join(1) // the first one waits for nobody
+		join(waiting)
+		all.Wait()
+		took, most := time.Duration(0), 0
+		for at, n := range went {
+			took, most = max(took, at), max(most, n)
+		}
+		if took > 2*roundEvery || most > waiting/10 {
+			t.Errorf("%d at once, the last one after %s: %v", most, took, went)
+		}
+		// So few disturb nobody.
+		began, went = time.Now(), map[time.Duration]int{}
+		join(fewWait)
+		all.Wait()
+		if len(went) > 1 {
+			t.Errorf("%d went on at different times: %v", fewWait, went)
+		}
+	})
+}
+
+// Who came for a round and gave up before its end keeps nobody.
+func TestThoseWhoLeftKeepNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r rounds
+		r.every(500)
+		ctx, leave := context.WithCancel(t.Context())
+		answer := make(chan struct{})
+		ask := func(context.Context) error { <-answer; return nil }
+		var all sync.WaitGroup
+		left, stayed := 0, 0
+		var mu sync.Mutex
+		for i := range 200 {
+			all.Go(func() {
+				mine := t.Context()
+				if i%2 == 0 {
+					mine = ctx
+				}
+				err := r.join(mine, ask)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil:
+					stayed++
+				case errors.Is(err, context.Canceled):
+					left++
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		close(answer)
+		all.Wait()
+		if left+stayed != 200 || stayed < 100 || left < 98 { // who leads asks for the others
+			t.Errorf("%d left, %d stayed", left, stayed)
+		}
+	})
+}
