@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/caddy-keywarden/keywarden/scripts/internal/program"
 )
 
 // round is one measurement of one subject.
@@ -63,7 +65,7 @@ func (w *world) measure(ctx context.Context, s *subject) (r round, err error) {
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
+	defer func() { err = errors.Join(err, p.Stop()) }()
 	used := int64(0)
 	for used < int64(s.used(w.keys)) {
 		l, err := w.run(ctx, s, time.Second, used)
@@ -84,7 +86,7 @@ func (w *world) measure(ctx context.Context, s *subject) (r round, err error) {
 	if err != nil {
 		return r, err
 	}
-	resident, err := residentOf(p)
+	resident, err := program.Resident(p)
 	if err != nil {
 		return r, err
 	}
@@ -105,14 +107,14 @@ func (w *world) large() []subject {
 }
 
 // cpuOf is what a subject has used, with the service that it asks.
-func (w *world) cpuOf(s *subject, p *process) (time.Duration, error) {
-	all := []*process{p}
+func (w *world) cpuOf(s *subject, p *program.Program) (time.Duration, error) {
+	all := []*program.Program{p}
 	for _, helper := range w.helpers {
-		if s.service && helper.name == "auth" {
+		if s.service && helper.Name == "auth" {
 			all = append(all, helper)
 		}
 	}
-	return cpu(all...)
+	return program.CPU(all...)
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -2,20 +2,15 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
-	"github.com/caddy-keywarden/keywarden/internal/keys"
+	"github.com/caddy-keywarden/keywarden/scripts/internal/program"
 )
 
 // scale is what a large case has more of than the usual one.
@@ -108,8 +103,8 @@ func (w *world) prepare(ctx context.Context, s *subject) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
-	if err := await(ctx, p, "http://"+w.back+"/readyz"); err != nil {
+	defer func() { err = errors.Join(err, p.Stop()) }()
+	if err := p.Await(ctx, "http://"+w.back+"/readyz"); err != nil {
 		return err
 	}
 	file, err := os.Create(w.requestsFile(s))
@@ -126,20 +121,20 @@ func (w *world) fill(ctx context.Context, s *subject, requests io.Writer) error 
 	const most, shown = 10_000, 1_000_000
 	some := most / max(1, s.scale.grants/30) // a body may have 8 MiB
 	for first := 0; first < s.scale.keys; first += some {
-		var batch []importedKey
+		var batch []program.Key
 		for i := first; i < min(first+some, s.scale.keys); i++ {
-			secret, err := keys.NewSecret(keys.DefaultPrefix, rand.Reader)
+			secret, err := program.NewSecret()
 			if err != nil {
 				return err
 			}
-			batch = append(batch, importedKey{secret.Reveal(), s.scale.permissions(i)})
+			batch = append(batch, program.Key{Secret: secret, Permissions: s.scale.permissions(i)})
 			if i%max(1, s.scale.keys/sampled) == 0 {
-				if _, err := fmt.Fprintf(requests, "%s\t%s\n", secret.Reveal(), s.scale.target(i)); err != nil {
+				if _, err := fmt.Fprintf(requests, "%s\t%s\n", secret, s.scale.target(i)); err != nil {
 					return err
 				}
 			}
 		}
-		if err := w.importBatch(ctx, batch); err != nil {
+		if err := program.Import(ctx, w.back, batch); err != nil {
 			return err
 		}
 		if done := first + some; done/shown != first/shown {
@@ -147,51 +142,6 @@ func (w *world) fill(ctx context.Context, s *subject, requests io.Writer) error 
 		}
 	}
 	return nil
-}
-
-// importedKey is a key as the admin API imports it.
-type importedKey struct {
-	Secret      string `json:"secret"`
-	Permissions any    `json:"permissions"`
-}
-
-// importBatch creates keys over the admin API.
-func (w *world) importBatch(ctx context.Context, batch []importedKey) error {
-	text, err := json.Marshal(map[string]any{"keys": batch})
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+w.back+"/v1/keys/import", bytes.NewReader(text))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+adminKey)
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return fmt.Errorf("importing keys: %w", err)
-	}
-	said, err := io.ReadAll(io.LimitReader(response.Body, 1000))
-	if err = errors.Join(err, response.Body.Close()); err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusCreated {
-		return fmt.Errorf("importing keys: answered %d: %s", response.StatusCode, said)
-	}
-	return nil
-}
-
-// awaitWarm waits until the cache is filled.
-func awaitWarm(ctx context.Context, p *process) error {
-	for began := time.Now(); time.Since(began) < 10*time.Minute && ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
-		if strings.Contains(p.said(), "the cache is warm") {
-			return nil
-		}
-		if p.ended() {
-			break
-		}
-	}
-	return fmt.Errorf("%s has not filled its cache: %s", p.name, p.said())
 }
 
 // requestsFile is where a subject's requests are, a secret and a target a line.

@@ -47,20 +47,3 @@ func TestLargeCasesAreLeftOutUnlessAskedFor(t *testing.T) {
 		t.Error("asked for, there are none")
 	}
 }
-
-func TestMemoryOfAProgramIsRead(t *testing.T) {
-	p, err := start(t.Context(), t.TempDir(), "idle", "/bin/sh", "-c", "sleep 60; :")
-	if err != nil {
-		t.Fatal(err)
-	}
-	mib, err := residentOf(p)
-	if err != nil || mib <= 0 || mib > 200 {
-		t.Errorf("%v MiB, %v", mib, err)
-	}
-	if err := p.stop(); err != nil {
-		t.Fatal(err)
-	}
-	if mib, err := residentOf(p); err != nil || mib != 0 {
-		t.Errorf("%v MiB, %v, after its end", mib, err)
-	}
-}

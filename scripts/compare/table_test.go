@@ -70,33 +70,3 @@ func TestTheResultsAreWrittenAsATableAndAPlot(t *testing.T) {
 		t.Errorf("%d bars, want one: a proxy is not compared with itself", rects)
 	}
 }
-
-func TestWhatAProgramUsesIsCountedWithItsChildren(t *testing.T) {
-	p, err := start(t.Context(), t.TempDir(), "busy", "/bin/sh", "-c", "sh -c 'while :; do :; done'; :")
-	if err != nil {
-		t.Fatal(err)
-	}
-	deadline := time.Now().Add(30 * time.Second)
-	for used := time.Duration(0); used < 50*time.Millisecond; {
-		if used, err = cpu(p); err != nil {
-			t.Fatal(err)
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("a busy loop has used %v", used)
-		}
-	}
-	if err := p.stop(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestAGatewayThatDoesNotStartSaysWhy(t *testing.T) {
-	p, err := start(t.Context(), t.TempDir(), "broken", "/bin/sh", "-c", "echo no such option >&2; exit 3")
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-p.exited
-	if err := await(t.Context(), p, "http://127.0.0.1:1/"); err == nil || !strings.Contains(err.Error(), "no such option") {
-		t.Errorf("error %v, want what the program said", err)
-	}
-}

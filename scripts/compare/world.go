@@ -1,29 +1,21 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/caddy-keywarden/keywarden/internal/keys"
+	"github.com/caddy-keywarden/keywarden/scripts/internal/program"
 )
-
-const adminKey = "compare-admin-key-0123456789abcdef"
 
 // world is what all gateways share: an upstream, an auth service, and keys.
 type world struct {
@@ -33,17 +25,13 @@ type world struct {
 	keysFile, basicFile          string
 	secrets                      []string
 	mapFile, haproxyFile, bcrypt string
-	helpers                      []*process
+	helpers                      []*program.Program
 }
 
 func newWorld(ctx context.Context, dir string, o options) (*world, error) {
 	w := &world{options: o, dir: dir}
-	for _, address := range []*string{&w.front, &w.back, &w.upstream, &w.auth} {
-		free, err := freeAddress(ctx)
-		if err != nil {
-			return nil, err
-		}
-		*address = free
+	if err := program.FreeAddresses(ctx, &w.front, &w.back, &w.upstream, &w.auth); err != nil {
+		return nil, err
 	}
 	if err := w.makeKeys(); err != nil {
 		return nil, err
@@ -53,12 +41,12 @@ func newWorld(ctx context.Context, dir string, o options) (*world, error) {
 		return nil, err
 	}
 	for role, address := range map[string]string{"upstream": w.upstream, "auth": w.auth} {
-		p, err := start(ctx, w.dir, role, self, "-serve", role, "-listen", address, "-keys", w.keysFile)
+		p, err := program.Start(ctx, role, w.dir, self, "-serve", role, "-listen", address, "-keys", w.keysFile)
 		if err != nil {
 			return nil, errors.Join(err, w.close())
 		}
 		w.helpers = append(w.helpers, p)
-		if err := await(ctx, p, "http://"+address+"/"); err != nil {
+		if err := p.Await(ctx, "http://"+address+"/"); err != nil {
 			return nil, errors.Join(err, w.close())
 		}
 	}
@@ -67,7 +55,7 @@ func newWorld(ctx context.Context, dir string, o options) (*world, error) {
 
 func (w *world) close() (err error) {
 	for _, p := range w.helpers {
-		err = errors.Join(err, p.stop())
+		err = errors.Join(err, p.Stop())
 	}
 	return err
 }
@@ -77,11 +65,10 @@ func (w *world) makeKeys() error {
 	hashes := make([]string, w.keys)
 	var values, basic, nginxMap, haproxyMap strings.Builder
 	for range w.keys {
-		secret, err := keys.NewSecret(keys.DefaultPrefix, rand.Reader)
+		text, err := program.NewSecret()
 		if err != nil {
 			return err
 		}
-		text := secret.Reveal()
 		w.secrets = append(w.secrets, text)
 		fmt.Fprintln(&values, text)
 		fmt.Fprintln(&basic, "Basic "+base64.StdEncoding.EncodeToString([]byte(text+":x")))
@@ -123,42 +110,42 @@ const usualTarget = "/rest/items/7"
 
 // launch starts a gateway and returns when it answers a request with a key,
 // and refuses one with another, where it is to refuse any.
-func (w *world) launch(ctx context.Context, s *subject) (*process, error) {
+func (w *world) launch(ctx context.Context, s *subject) (*program.Program, error) {
 	p, err := w.spawn(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	if err := w.check(ctx, s, p); err != nil {
-		return nil, errors.Join(err, p.stop())
+		return nil, errors.Join(err, p.Stop())
 	}
 	return p, nil
 }
 
 // spawn starts a gateway.
-func (w *world) spawn(ctx context.Context, s *subject) (*process, error) {
+func (w *world) spawn(ctx context.Context, s *subject) (*program.Program, error) {
 	dir := filepath.Join(w.dir, s.id())
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	config := filepath.Join(dir, "config")
 	fill := strings.NewReplacer("{FRONT}", w.front, "{BACK}", w.back, "{UPSTREAM}", w.upstream, "{AUTH}", w.auth, "{DIR}", dir, "{POSTGRES}", w.postgres,
-		"{ADMINKEY}", adminKey, "{BCRYPT}", w.bcrypt, "{MAP}", w.mapFile, "{HAMAP}", w.haproxyFile, "{CONFIG}", config)
+		"{ADMINKEY}", program.AdminKey, "{BCRYPT}", w.bcrypt, "{MAP}", w.mapFile, "{HAMAP}", w.haproxyFile, "{CONFIG}", config)
 	if err := os.WriteFile(config, []byte(fill.Replace(s.config)), 0o600); err != nil {
 		return nil, err
 	}
-	var args []string
+	words := []string{find(w.bin, s.program)}
 	for _, a := range s.args {
-		args = append(args, fill.Replace(a))
+		words = append(words, fill.Replace(a))
 	}
-	return start(ctx, dir, s.id(), find(w.bin, s.program), args...)
+	return program.Start(ctx, s.id(), dir, words...)
 }
 
-func (w *world) check(ctx context.Context, s *subject, p *process) error {
-	if err := await(ctx, p, "http://"+w.front+usualTarget); err != nil {
+func (w *world) check(ctx context.Context, s *subject, p *program.Program) error {
+	if err := p.Await(ctx, "http://"+w.front+usualTarget); err != nil {
 		return err
 	}
 	if s.imports {
-		if err := await(ctx, p, "http://"+w.back+"/readyz"); err != nil {
+		if err := p.Await(ctx, "http://"+w.back+"/readyz"); err != nil {
 			return err
 		}
 		if err := w.fillCache(ctx, s, p); err != nil {
@@ -168,7 +155,7 @@ func (w *world) check(ctx context.Context, s *subject, p *process) error {
 	if s.plain {
 		return nil
 	}
-	status, err := status(ctx, "http://"+w.front+usualTarget, "X-API-Key", "not-a-key")
+	status, err := program.Status(ctx, "http://"+w.front+usualTarget, "X-API-Key", "not-a-key")
 	if err == nil && status != http.StatusUnauthorized {
 		err = fmt.Errorf("%s answers %d to a request with a false key", s.name, status)
 	}
@@ -176,74 +163,25 @@ func (w *world) check(ctx context.Context, s *subject, p *process) error {
 }
 
 // fillCache brings keys in, or waits for what was brought in before.
-func (w *world) fillCache(ctx context.Context, s *subject, p *process) error {
+func (w *world) fillCache(ctx context.Context, s *subject, p *program.Program) error {
 	switch {
 	case s.scale == nil:
 		return w.importKeys(ctx)
 	case s.scale.cached > 0:
-		return awaitWarm(ctx, p)
+		return p.AwaitSaying(ctx, "the cache is warm", 10*time.Minute)
 	}
 	return nil
 }
 
 // importKeys brings the keys in, once: the database stays from round to round.
 func (w *world) importKeys(ctx context.Context) error {
-	status, err := status(ctx, "http://"+w.front+usualTarget, "X-API-Key", w.secrets[0])
+	status, err := program.Status(ctx, "http://"+w.front+usualTarget, "X-API-Key", w.secrets[0])
 	if err != nil || status == http.StatusOK {
 		return err
 	}
-	batch := make([]importedKey, len(w.secrets))
+	all := make([]program.Key, len(w.secrets))
 	for i, text := range w.secrets {
-		batch[i] = importedKey{text, map[string]string{"mode": "all"}}
+		all[i] = program.Key{Secret: text, Permissions: program.All}
 	}
-	for some := range slices.Chunk(batch, 10_000) {
-		if err := w.importBatch(ctx, some); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func status(ctx context.Context, url, header, value string) (int, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return 0, err
-	}
-	request.Header.Set(header, value)
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	return response.StatusCode, response.Body.Close()
-}
-
-// await waits until something answers at url.
-func await(ctx context.Context, p *process, url string) error {
-	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(20 * time.Millisecond) {
-		if p.ended() {
-			return fmt.Errorf("%s did not start: %s", p.name, p.said())
-		}
-		if status, err := status(ctx, url, "X-Compare", "1"); err == nil && status != http.StatusServiceUnavailable {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s has not answered within 30 s: %s", p.name, p.said())
-}
-
-func freeAddress(ctx context.Context) (string, error) {
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
-
-// process is a program that was started here.
-type process struct {
-	name   string
-	cmd    *exec.Cmd
-	exited chan struct{}
-	mu     sync.Mutex
-	output bytes.Buffer
+	return program.Import(ctx, w.back, all)
 }

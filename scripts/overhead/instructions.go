@@ -55,11 +55,11 @@ func collected(ctx context.Context, dir, upstream string, auth bool, o options, 
 		c.close()
 	}
 	if err = errors.Join(err, g.quit(ctx)); err != nil {
-		return 0, fmt.Errorf("%s under valgrind: %w: %s", g.name, err, g.said())
+		return 0, fmt.Errorf("%s under valgrind: %w: %s", g.Name, err, g.Said())
 	}
-	found := total.FindStringSubmatch(strings.ReplaceAll(g.said(), ",", ""))
+	found := total.FindStringSubmatch(strings.ReplaceAll(g.Said(), ",", ""))
 	if found == nil {
-		return 0, fmt.Errorf("valgrind has not counted %s: %s", g.name, g.said())
+		return 0, fmt.Errorf("valgrind has not counted %s: %s", g.Name, g.Said())
 	}
 	return strconv.ParseInt(found[1], 10, 64)
 }

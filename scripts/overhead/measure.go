@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/caddy-keywarden/keywarden/scripts/internal/program"
 )
 
 // figures are what one round of one gateway took, per request.
@@ -33,14 +35,14 @@ func open(ctx context.Context, dir, upstream string, auth bool, o options) (*sid
 	}
 	c, err := call(ctx, g.front, o.connections, g.secrets)
 	if err != nil {
-		return nil, errors.Join(err, g.stop())
+		return nil, errors.Join(err, g.Stop())
 	}
 	return &side{gateway: g, callers: c}, nil
 }
 
 func (s *side) end() error {
 	s.callers.close()
-	return s.stop()
+	return s.Stop()
 }
 
 // round sends requests and notes what they took.
@@ -49,15 +51,15 @@ func (s *side) round(ctx context.Context, requests int) error {
 	if err != nil {
 		return err
 	}
-	before, err := s.cpu()
+	before, err := program.CPU(s.Program)
 	if err != nil {
 		return err
 	}
 	took, err := s.send(requests)
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.name, err)
+		return fmt.Errorf("%s: %w", s.Name, err)
 	}
-	after, err := s.cpu()
+	after, err := program.CPU(s.Program)
 	if err != nil {
 		return err
 	}
@@ -87,7 +89,7 @@ func measure(ctx context.Context, dir, upstream string, o options) (err error) {
 	both := []*side{bare, ours}
 	for _, s := range both { // connections to the upstream, caches, the heap's size
 		if _, err := s.send(o.requests); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+			return fmt.Errorf("%s: %w", s.Name, err)
 		}
 	}
 	var profiles []chan error
@@ -149,9 +151,9 @@ func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsec
 func (s *side) profile(ctx context.Context, o options) chan error {
 	done := make(chan error, 1)
 	go func() {
-		_, text, err := ask(ctx, "GET", "http://"+s.manage+"/debug/pprof/profile?seconds="+strconv.Itoa(3*o.rounds), nil)
+		_, text, err := program.Ask(ctx, "GET", "http://"+s.manage+"/debug/pprof/profile?seconds="+strconv.Itoa(3*o.rounds), nil)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(o.profile, s.name+".pprof"), text, 0o600)
+			err = os.WriteFile(filepath.Join(o.profile, s.Name+".pprof"), text, 0o600)
 		}
 		done <- err
 	}()
