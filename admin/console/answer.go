@@ -3,7 +3,6 @@ package console
 import (
 	"bytes"
 	"compress/gzip"
-	"html/template"
 	"net/http"
 	"strconv"
 	"strings"
@@ -30,9 +29,13 @@ func (v *visit) fragment(status int, name string, data any) {
 	v.write(status, v.look.fragments, name, data)
 }
 
-func (v *visit) write(status int, t *template.Template, name string, data any) {
+func (v *visit) write(status int, p pattern, name string, data any) {
 	var text bytes.Buffer
-	if err := t.ExecuteTemplate(&text, name, data); err != nil {
+	t, err := p()
+	if err == nil {
+		err = t.ExecuteTemplate(&text, name, data)
+	}
+	if err != nil {
 		v.Logger.ErrorContext(v.r.Context(), "the console could not make a page", "path", v.r.URL.Path, "error", err)
 		http.Error(v.w, "The gateway could not make this page; its log says more.", http.StatusInternalServerError)
 		return

@@ -13,6 +13,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Everything that a browser loads comes from the binary. htmx is copied there
@@ -26,10 +27,16 @@ var templateFiles embed.FS
 
 // look is how the console looks: templates, and the files that they load.
 type look struct {
-	pages     map[string]*template.Template // whole pages
-	fragments *template.Template
+	pages     map[string]pattern // whole pages
+	fragments pattern
 	assets    map[string]*asset
 }
+
+// pattern is what a page is made by. It is read when somebody first looks at
+// such a page: all of them together have 50 000 parts, which the garbage
+// collector would go through on every gateway, for a console that is opened now
+// and then.
+type pattern func() (*template.Template, error)
 
 // asset is a file under /assets/. Its address holds the hash of its content,
 // so that browsers may keep it for good.
@@ -40,32 +47,31 @@ type asset struct {
 }
 
 func newLook() (*look, error) {
-	l := &look{pages: map[string]*template.Template{}}
+	l := &look{pages: map[string]pattern{}}
 	if err := l.readAssets(); err != nil {
 		return nil, fmt.Errorf("reading the console's files: %w", err)
 	}
-	base, err := template.New("console").Funcs(template.FuncMap{
-		"asset": l.address, "icon": icon, "sprite": sprite, "link": linkTo, "accessName": accessName, "list": listOf,
-	}).ParseFS(templateFiles, "templates/*.html")
-	if err != nil {
-		return nil, fmt.Errorf("reading the console's templates: %w", err)
-	}
-	l.fragments = base
+	l.fragments = l.pattern("templates/*.html")
 	names, err := fs.Glob(templateFiles, "templates/pages/*.html")
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		page, err := base.Clone()
-		if err == nil {
-			page, err = page.ParseFS(templateFiles, name)
-		}
+		l.pages[strings.TrimSuffix(path.Base(name), ".html")] = l.pattern("templates/*.html", name)
+	}
+	return l, nil
+}
+
+func (l *look) pattern(files ...string) pattern {
+	return sync.OnceValues(func() (*template.Template, error) {
+		t, err := template.New("console").Funcs(template.FuncMap{
+			"asset": l.address, "icon": icon, "sprite": sprite, "link": linkTo, "accessName": accessName, "list": listOf,
+		}).ParseFS(templateFiles, files...)
 		if err != nil {
 			return nil, fmt.Errorf("reading the console's templates: %w", err)
 		}
-		l.pages[strings.TrimSuffix(path.Base(name), ".html")] = page
-	}
-	return l, nil
+		return t, nil
+	})
 }
 
 func (l *look) readAssets() error {
