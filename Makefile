@@ -27,7 +27,7 @@ GOLANGCI := $(GO) tool -modfile=tools/go.mod golangci-lint
 VULN     := $(GO) tool -modfile=tools/go.mod govulncheck
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint vuln format browser bench compare costs baseline overhead fuzz check deps programs assets clean
+.PHONY: help run build test race lint vuln format browser bench compare costs baseline overhead fuzz check deps programs assets clean FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +43,13 @@ build: ## build bin/keywarden, and bin/upstream, the example API
 test: build programs ## run all tests; a skipped test is a failed one
 	@KEYWARDEN_BUILT=1 $(GO) run $(FLAGS) ./scripts/gotest $(FLAGS) -timeout 20m $(PKGS)
 
-race: build programs ## run the tests under the race detector (needs a C compiler)
+bin/keywarden: build
+
+# The gateway that `make race` tests, itself under the race detector.
+bin/keywarden-race: FORCE
+	@CGO_ENABLED=1 $(GO) build -race -tags nobadger,nomysql,nopgx -o $@ ./cmd/keywarden
+
+race: build bin/keywarden-race programs ## run the tests under the race detector (needs a C compiler)
 	@KEYWARDEN_BUILT=1 CGO_ENABLED=1 $(GO) test -race -tags nobadger,nomysql,nopgx -timeout 30m $(RACE_PKGS)
 
 browser: build programs ## run the console's tests in Chromium alone, which leave pictures

@@ -12,7 +12,8 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// Binary returns the path of bin/keywarden, built with the Makefile's flags
+// Binary returns the path of bin/keywarden, or bin/keywarden-race where the
+// tests run under the race detector, built with the Makefile's flags
 // by the first caller of this process. Test processes that run side by side
 // take turns, and all but the first find nothing to do.
 func Binary(t testing.TB) string {
@@ -21,7 +22,7 @@ func Binary(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return filepath.Join(root, "bin", "keywarden")
+	return filepath.Join(root, "bin", binaryName)
 }
 
 // Root returns the repository's folder.
@@ -50,7 +51,7 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("waiting for another build: %w", err)
 	}
 	defer lock.Close()
-	cmd := exec.Command("make", "-s", "build")
+	cmd := exec.Command("make", "-s", "build", "bin/"+binaryName)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("make build: %w\n%s", err, out)

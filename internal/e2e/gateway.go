@@ -122,6 +122,9 @@ func launch(t testing.TB, o Options) *Gateway {
 		g.client.CloseIdleConnections()
 		_ = g.cmd.Process.Kill() // it may have ended
 		<-g.exited
+		if strings.Contains(g.Output(), "WARNING: DATA RACE") {
+			t.Error("the race detector found a race")
+		}
 		if t.Failed() {
 			t.Logf("output of keywarden in %s:\n%s", g.Dir, g.Output())
 		}
