@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -22,6 +24,9 @@ const (
 var apiName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 
 const maxEndpoint = 128
+
+// nothing is the value of --allow for permissions without a rule.
+const nothing = "none"
 
 func addPermissionFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
@@ -60,7 +65,7 @@ func (i *invocation) permissions() (*admin.Permissions, error) {
 // permissions. Whatever could be meant in two ways is refused.
 func parseAllow(rules []string) (*admin.Permissions, error) {
 	out := &admin.Permissions{Mode: modeRestricted, APIs: make(map[string]admin.APIPermissions)}
-	if len(rules) == 1 && rules[0] == "none" {
+	if len(rules) == 1 && rules[0] == nothing {
 		return out, nil
 	}
 	for _, rule := range rules {
@@ -114,4 +119,22 @@ func isEndpoint(id string) bool {
 	n := utf8.RuneCountInString(id)
 	return n >= 1 && n <= maxEndpoint && utf8.ValidString(id) &&
 		!strings.ContainsFunc(id, func(r rune) bool { return r == '/' || unicode.IsControl(r) })
+}
+
+// allowRules writes restricted permissions as values of --allow.
+func allowRules(p admin.Permissions) (rules []string) {
+	for _, api := range slices.Sorted(maps.Keys(p.APIs)) {
+		grant := p.APIs[api]
+		if grant.Access != modeRestricted {
+			rules = append(rules, api+"="+grant.Access)
+			continue
+		}
+		for _, endpoint := range slices.Sorted(maps.Keys(grant.Endpoints)) {
+			rules = append(rules, api+"/"+endpoint+"="+grant.Endpoints[endpoint])
+		}
+	}
+	if len(rules) == 0 {
+		return []string{nothing}
+	}
+	return rules
 }

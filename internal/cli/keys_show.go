@@ -92,21 +92,7 @@ func permissionText(p admin.Permissions) string {
 	if p.Mode != modeRestricted {
 		return p.Mode
 	}
-	var parts []string
-	for _, api := range slices.Sorted(maps.Keys(p.APIs)) {
-		grant := p.APIs[api]
-		if grant.Access != modeRestricted {
-			parts = append(parts, api+"="+grant.Access)
-			continue
-		}
-		for _, endpoint := range slices.Sorted(maps.Keys(grant.Endpoints)) {
-			parts = append(parts, api+"/"+endpoint+"="+grant.Endpoints[endpoint])
-		}
-	}
-	if len(parts) == 0 {
-		return "none"
-	}
-	return strings.Join(parts, " ")
+	return strings.Join(allowRules(p), " ")
 }
 
 // stamp writes a time in UTC, to the second; nil is never.

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -194,21 +192,6 @@ func suggestedCommand(id string, s *admin.Suggestion) (string, error) {
 		words = append(words, "--allow "+quoted)
 	}
 	return strings.Join(words, " "), nil
-}
-
-// allowRules writes restricted permissions as values of --allow.
-func allowRules(p admin.Permissions) (rules []string) {
-	for _, api := range slices.Sorted(maps.Keys(p.APIs)) {
-		grant := p.APIs[api]
-		if grant.Access != modeRestricted {
-			rules = append(rules, api+"="+grant.Access)
-			continue
-		}
-		for _, endpoint := range slices.Sorted(maps.Keys(grant.Endpoints)) {
-			rules = append(rules, api+"/"+endpoint+"="+grant.Endpoints[endpoint])
-		}
-	}
-	return rules
 }
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./=:@,+%-]+$`)

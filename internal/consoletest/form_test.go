@@ -21,6 +21,12 @@ func (b *tab) creates() {
 	b.has("#secret")
 }
 
+// addsEndpoint adds a row for an endpoint of the serverless functions.
+func (b *tab) addsEndpoint() {
+	b.t.Helper()
+	b.evaluate(`[...document.querySelectorAll(".api")].find(a => a.innerText.includes("Serverless")).querySelector("[data-add-endpoint]").click(); 1`)
+}
+
 // created makes the key of the open form and returns what the API says of it.
 func (b *tab) created(g *e2e.Gateway) e2e.Answer {
 	b.t.Helper()
@@ -47,7 +53,7 @@ func TestCreateRestrictedKey(t *testing.T) {
 	b.check("api:rest", "restricted")
 	b.choose(`[name="access:rest"]`, "write")
 	b.check("api:serverless", "restricted")
-	b.evaluate(`[...document.querySelectorAll(".api")].find(a => a.innerText.includes("Serverless")).querySelector("[data-add-endpoint]").click(); 1`)
+	b.addsEndpoint()
 	b.focusOn("INPUT")
 	b.press("abc123")
 	if got := b.evaluate(`[...document.querySelectorAll("[name='access:serverless']")].map(e => e.value).join()`); got != "none" {
@@ -76,7 +82,7 @@ func TestEndpointWithAccessNeedsItsID(t *testing.T) {
 	b.enter("#f-name", "worker")
 	b.check("mode", "restricted")
 	b.check("api:serverless", "restricted")
-	b.evaluate(`[...document.querySelectorAll(".api")].find(a => a.innerText.includes("Serverless")).querySelector("[data-add-endpoint]").click(); 1`)
+	b.addsEndpoint()
 	b.choose(`[name="access:serverless"]`, "write")
 	b.click("dialog button.primary")
 	b.sees("An endpoint of serverless is given access and has no id")
