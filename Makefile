@@ -45,11 +45,11 @@ test: build programs ## run all tests; a skipped test is a failed one
 
 bin/keywarden: build
 
-# The gateway that `make race` tests, itself under the race detector.
+# The gateway under test, itself under the race detector: the tests ask for it.
 bin/keywarden-race: FORCE
 	@CGO_ENABLED=1 $(GO) build -race -tags nobadger,nomysql,nopgx -o $@ ./cmd/keywarden
 
-race: build bin/keywarden-race programs ## run the tests under the race detector (needs a C compiler)
+race: build programs ## run the tests under the race detector (needs a C compiler)
 	@KEYWARDEN_BUILT=1 CGO_ENABLED=1 $(GO) test -race -tags nobadger,nomysql,nopgx -timeout 30m $(RACE_PKGS)
 
 browser: build programs ## run the console's tests in Chromium alone, which leave pictures
