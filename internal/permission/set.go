@@ -176,7 +176,12 @@ func (g *Grant) json() grantJSON {
 
 // UnmarshalJSON reads what MarshalJSON wrote. It is for stored sets: what a
 // person sends is read by package admin, which reports every fault at once.
-func (s *Set) UnmarshalJSON(data []byte) error {
+func (s *Set) UnmarshalJSON(data []byte) (err error) {
+	*s, err = Parse(string(data))
+	return err
+}
+
+func (s *Set) unmarshal(data []byte) error {
 	var in setJSON
 	if err := json.Unmarshal(data, &in); err != nil {
 		return fmt.Errorf("reading permissions: %w", err)

@@ -1,11 +1,11 @@
 package sqlstore
 
 import (
-	"encoding/json"
 	"hash/maphash"
 	"sync/atomic"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
+	"github.com/caddy-keywarden/keywarden/internal/permission"
 )
 
 // rights remembers what rights are written as, for look-ups: many keys have
@@ -14,6 +14,8 @@ import (
 type rights struct {
 	seed maphash.Seed
 	at   [4096]atomic.Pointer[right]
+	// large are rights with many grants: keys of one kind have the same.
+	large [64]atomic.Pointer[right]
 }
 
 // right are rights as they stand in a row, and what they are.
@@ -29,9 +31,12 @@ type rightsRow struct {
 	endsAt                      int64
 }
 
-// rememberedText is how long texts may be that are remembered, so that all of
-// them together take a few megabytes at most.
-const rememberedText = 1024
+// How long texts may be that are remembered, so that all of them together take a
+// few megabytes at most.
+const (
+	rememberedText  = 1024
+	rememberedLarge = 32 << 10
+)
 
 func newRights() *rights { return &rights{seed: maphash.MakeSeed()} }
 
@@ -39,7 +44,12 @@ func newRights() *rights { return &rights{seed: maphash.MakeSeed()} }
 // that most keys have don't drive each other out.
 func (s *rights) read(row rightsRow) (*keys.Rights, error) {
 	hash := maphash.Comparable(s.seed, row)
-	places := [2]*atomic.Pointer[right]{&s.at[hash%uint64(len(s.at))], &s.at[hash>>32%uint64(len(s.at))]}
+	size := len(row.permissions) + len(row.sources)
+	at := s.at[:]
+	if size > rememberedText {
+		at = s.large[:]
+	}
+	places := [2]*atomic.Pointer[right]{&at[hash%uint64(len(at))], &at[hash>>32%uint64(len(at))]}
 	for _, place := range places {
 		if known := place.Load(); known != nil && known.rightsRow == row {
 			return known.keys, nil
@@ -49,7 +59,7 @@ func (s *rights) read(row rightsRow) (*keys.Rights, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(row.permissions)+len(row.sources) <= rememberedText && row.endsAt == 0 { // that is one key's
+	if size <= rememberedLarge && row.endsAt == 0 { // that is one key's
 		place := places[0]
 		if place.Load() != nil {
 			place = places[1]
@@ -61,13 +71,13 @@ func (s *rights) read(row rightsRow) (*keys.Rights, error) {
 
 func (row *rightsRow) read() (*keys.Rights, error) {
 	r := keys.Rights{Enabled: row.enabled, EndsAt: row.endsAt}
-	if err := json.Unmarshal([]byte(row.permissions), &r.Permissions); err != nil {
+	var err error
+	if r.Permissions, err = permission.Parse(row.permissions); err != nil {
 		return nil, err
 	}
 	if err := r.Admin.UnmarshalText([]byte(row.admin)); err != nil {
 		return nil, err
 	}
-	var err error
 	r.Sources, err = readSources(row.sources)
 	return &r, err
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -59,6 +60,7 @@ func TestKeysShareTheRightsTheyHaveInCommon(t *testing.T) {
 		func(r *rightsRow) { r.admin = "read" },
 		func(r *rightsRow) { r.enabled = false },
 		func(r *rightsRow) { r.sources = "10.0.0.0/8" },
+		func(r *rightsRow) { r.permissions += strings.Repeat(" ", rememberedText) },
 	} {
 		row := all
 		change(&row)
@@ -107,13 +109,15 @@ func TestRightsThatCannotBeReadAreNotRemembered(t *testing.T) {
 		}
 	}
 	long := all
-	long.permissions += strings.Repeat(" ", rememberedText)
+	long.permissions += strings.Repeat(" ", rememberedLarge)
 	if got, err := s.read(long); err != nil || got.Permissions.Mode != permission.All {
 		t.Errorf("%+v, %v", got, err)
 	}
-	for i := range s.at {
-		if s.at[i].Load() != nil {
-			t.Error("something is remembered")
+	for _, at := range [][]atomic.Pointer[right]{s.at[:], s.large[:]} {
+		for i := range at {
+			if at[i].Load() != nil {
+				t.Error("something is remembered")
+			}
 		}
 	}
 }
