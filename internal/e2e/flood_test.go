@@ -1,14 +1,7 @@
 package e2e
 
 import (
-	"bufio"
-	"bytes"
-	"crypto/rand"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -63,102 +56,6 @@ func quiet(o Options) Options {
 	return o
 }
 
-// flood sends requests with unknown secrets, many on each connection without
-// waiting for the answers, as whoever wants to do harm would.
-type flood struct {
-	sent, refused, unavailable, other atomic.Int64
-	all                               sync.WaitGroup
-}
-
-// start sends so many requests a second over many connections, or as many as
-// the machine can, for the given time.
-func (f *flood) start(t *testing.T, g *Gateway, perSecond int, lasts time.Duration) {
-	t.Helper()
-	// Each request waits some 20 ms until the gateway knows: 20 000 a second
-	// are 400 at a time.
-	const connections, some = 512, 20
-	u, err := url.Parse(g.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	begin := time.Now()
-	var sent atomic.Int64
-	for range connections {
-		f.all.Go(func() {
-			conn, err := net.Dial("tcp4", u.Host)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer conn.Close()
-			answers := bufio.NewReader(conn)
-			for {
-				first := sent.Add(some)
-				due := time.Duration(first) * time.Second / time.Duration(perSecond)
-				if due > lasts || time.Since(begin) > lasts {
-					return
-				}
-				<-time.After(time.Until(begin.Add(due)))
-				f.sent.Add(some)
-				if err := f.batch(conn, answers, u.Host, some); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
-}
-
-func (f *flood) batch(conn net.Conn, answers *bufio.Reader, host string, n int) error {
-	var text strings.Builder
-	for range n {
-		fmt.Fprintf(&text, "GET /rest/users HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", host, wellFormed("kw_"+rand.Text()+"abcdef"))
-	}
-	if _, err := io.WriteString(conn, text.String()); err != nil {
-		return err
-	}
-	for range n {
-		status, err := skim(answers)
-		if err != nil {
-			return err
-		}
-		switch status {
-		case http.StatusUnauthorized:
-			f.refused.Add(1)
-		case http.StatusServiceUnavailable:
-			f.unavailable.Add(1)
-		default:
-			f.other.Add(1)
-		}
-	}
-	return nil
-}
-
-// skim reads an answer for its status alone: whoever floods has other things to
-// do with the machine than this test's gateways.
-func skim(from *bufio.Reader) (status int, err error) {
-	length := 0
-	for first := true; ; first = false {
-		line, err := from.ReadSlice('\n')
-		if err != nil {
-			return 0, err
-		}
-		name, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
-		switch {
-		case first:
-			status, err = strconv.Atoi(string(value[:min(3, len(value))]))
-		case string(name) == "Content-Length:":
-			length, err = strconv.Atoi(string(value))
-		case len(name) == 0:
-			_, err = from.Discard(length)
-			return status, err
-		}
-		if err != nil {
-			return 0, fmt.Errorf("%q: %w", line, err)
-		}
-	}
-}
-
 // resident returns the process's memory in MiB: now, and at most until now.
 func (g *Gateway) resident() (now, most int) {
 	g.t.Helper()
@@ -189,37 +86,36 @@ func TestAFloodOfUnknownSecretsIsBoundedAndShutsOutNoNewKey(t *testing.T) {
 	a, flooded, third := start(), start(), start()
 	cached := a.Create(nil)
 	a.settled()
-	calm := timesOf(t, flooded, cached, 300)
-	asked := s.statements()
-	_, before := flooded.resident()
-
-	looked, read := asked.like(lookUps), asked.like(reads)
-	began := time.Now()
-	var f flood
-	f.start(t, flooded, perSecond, lasts)
-	over := make(chan struct{})
-	go func() { f.all.Wait(); close(over) }()
-	var during []time.Duration
+	probe := newProber(t, flooded, cached.Secret)
 	made := 0
-	for done := false; !done; made++ {
+	work := func() {
+		made++
 		key := a.Create(nil)
 		for _, g := range []*Gateway{flooded, third, a} { // whether it has heard of the key or not
 			Expect(t, g.use(key.Secret), http.StatusOK, "")
 		}
-		during = append(during, timesOf(t, flooded, cached, 10)...)
-		select {
-		case <-over:
-			done = true
-		default:
-		}
 	}
+	_, before := flooded.resident()
+	// What the machine itself makes of that: nothing else to do, and as many
+	// requests that are refused for their form alone.
+	_, calm := probe.besides(t, nil, time.Second, work)
+	floods := []flooding{{Host: flooded.host(), PerSecond: perSecond, Malformed: true}}
+	_, floor := probe.besides(t, floods, 2*time.Second, work)
+	asked := s.statements()
+
+	looked, read := asked.like(lookUps), asked.like(reads)
+	began := time.Now()
+	made = 0
+	floods[0].Malformed = false
+	f, during := probe.besides(t, floods, lasts, work)
 	took := time.Since(began)
 	looked, read = asked.like(lookUps)-looked, asked.like(reads)-read
 	_, most := flooded.resident()
-	t.Logf("%d unknown secrets in %s: %d refused, %d not looked up; %d look-ups and %d readings of the change feed, of all gateways",
-		f.sent.Load(), took, f.refused.Load(), f.unavailable.Load(), looked, read)
-	t.Logf("%d keys made meanwhile; cached keys without the flood p50 %s, p99 %s, during it p50 %s, p99 %s; memory at most %d MiB before, %d MiB with it",
-		made, percentile(calm, 50), percentile(calm, 99), percentile(during, 50), percentile(during, 99), before, most)
+	t.Logf("%d unknown secrets in %s: %d refused, %d not looked up, %d more not taken; %d look-ups and %d readings of the change feed, of all gateways",
+		f.Sent, took, f.Refused, f.Unavailable, f.Late, looked, read)
+	t.Logf("cached keys without the flood p50 %s, p99 %s; beside as many malformed secrets p50 %s, p99 %s; during the flood p50 %s, p99 %s",
+		percentile(calm, 50), percentile(calm, 99), percentile(floor, 50), percentile(floor, 99), percentile(during, 50), percentile(during, 99))
+	t.Logf("%d keys made meanwhile; memory at most %d MiB before, %d MiB with it", made, before, most)
 
 	// What was saved up before, and what may be taken in advance, is a second
 	// each. A new key is looked up on each gateway, and again when it is heard
@@ -227,28 +123,16 @@ func TestAFloodOfUnknownSecretsIsBoundedAndShutsOutNoNewKey(t *testing.T) {
 	if allowed := int64(lookups*(took.Seconds()+2)) + int64(6*made); looked > allowed {
 		t.Errorf("%d look-ups, at most %d allowed", looked, allowed)
 	}
-	if allowed := int64(50*(took.Seconds()+1)) + int64(6*made) + int64(10*took.Seconds()); read > allowed {
+	if allowed := int64(200*(took.Seconds()+1)) + int64(6*made) + int64(10*took.Seconds()); read > allowed {
 		t.Errorf("%d readings of the change feed, at most %d allowed", read, allowed)
 	}
-	if n := f.refused.Load() + f.unavailable.Load(); n != f.sent.Load() || n < 10*lookups || f.other.Load() > 0 {
-		t.Errorf("%d answers of %d, %d of another kind", n, f.sent.Load(), f.other.Load())
+	if n := f.Refused + f.Unavailable; n != f.Sent || n < 10*lookups || f.Other > 0 {
+		t.Errorf("%d answers of %d, %d of another kind", n, f.Sent, f.Other)
 	}
 	// Requests that wait take 15 kB each, 4096 may; the rest is the collector's.
 	if most > before+256 {
 		t.Errorf("it took %d MiB more than before", most-before)
 	}
-}
-
-// timesOf uses a key that is cached, which must be allowed.
-func timesOf(t *testing.T, g *Gateway, key Key, n int) []time.Duration {
-	t.Helper()
-	times := make([]time.Duration, n)
-	for i := range times {
-		began := time.Now()
-		Expect(t, g.use(key.Secret), http.StatusOK, "")
-		times[i] = time.Since(began)
-	}
-	return times
 }
 
 func TestTenThousandRequestsForAColdKeyAreOneQuery(t *testing.T) {
