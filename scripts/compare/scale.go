@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/caddy-keywarden/keywarden/scripts/internal/program"
 )
 
@@ -22,6 +24,9 @@ type scale struct {
 	grants        int // endpoints that each key may use, one by one
 	needsPostgres bool
 }
+
+// largeRounds is how often a large case is measured: each start fills a cache.
+const largeRounds = 3
 
 // sampled bounds how many of the keys are used: the load generator holds a
 // prepared request for each.
@@ -120,7 +125,11 @@ func (w *world) prepare(ctx context.Context, s *subject) (err error) {
 func (w *world) fill(ctx context.Context, s *subject, requests io.Writer) error {
 	const most, shown = 10_000, 1_000_000
 	some := most / max(1, s.scale.grants/30) // a body may have 8 MiB
-	for first := 0; first < s.scale.keys; first += some {
+	// The gateway reads one batch while the store writes another.
+	imports, ctx := errgroup.WithContext(ctx)
+	imports.SetLimit(2)
+	fmt.Fprintf(os.Stderr, "%s: bringing in %d keys\n", s.name, s.scale.keys)
+	for first := 0; first < s.scale.keys && ctx.Err() == nil; first += some {
 		var batch []program.Key
 		for i := first; i < min(first+some, s.scale.keys); i++ {
 			secret, err := program.NewSecret()
@@ -134,14 +143,12 @@ func (w *world) fill(ctx context.Context, s *subject, requests io.Writer) error 
 				}
 			}
 		}
-		if err := program.Import(ctx, w.back, batch); err != nil {
-			return err
-		}
+		imports.Go(func() error { return program.Import(ctx, w.back, batch) })
 		if done := first + some; done/shown != first/shown {
 			fmt.Fprintf(os.Stderr, "%s: %d brought in\n", s.name, done)
 		}
 	}
-	return nil
+	return imports.Wait()
 }
 
 // requestsFile is where a subject's requests are, a secret and a target a line.

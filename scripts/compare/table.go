@@ -57,6 +57,9 @@ func (t *table) markdown() string {
 	fmt.Fprintf(&b, "%d rounds of %s in turns, medians and half of the range; %d keys, each request with another one; %d CPUs, %s, %s.\n",
 		t.rounds, t.length, t.keys, runtime.NumCPU(), runtime.GOARCH, runtime.Version())
 	b.WriteString("CPU is the gateway's, and that of the service that it asks; MiB is what the gateway has resident after it. Ratios are to its own proxy without authentication.\n\n")
+	if t.scale {
+		fmt.Fprintf(&b, "The large cases have %d rounds; their keys were all used before.\n\n", min(t.rounds, largeRounds))
+	}
 	b.WriteString("| gateway | connections | requests/s | ± | p50 ms | p99 ms | CPU µs/request | ± | MiB | throughput ratio | CPU ratio |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range t.rows {
 		fmt.Fprintf(&b, "| %s: %s | %d | %.0f | %.0f | %.2f | %.2f | %.1f | %.1f | %.0f | %.2f | %.2f |\n",

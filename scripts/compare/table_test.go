@@ -37,6 +37,14 @@ func TestATableComparesEachWithItsOwnProxy(t *testing.T) {
 			t.Errorf("the table has no %q:\n%s", want, text)
 		}
 	}
+	const large = "The large cases have 3 rounds"
+	if strings.Contains(text, large) {
+		t.Error("the table speaks of large cases, and has none")
+	}
+	made.rounds, made.scale = 5, true
+	if !strings.Contains(made.markdown(), large) {
+		t.Error("the table does not say how often large cases were measured")
+	}
 }
 
 func TestTheResultsAreWrittenAsATableAndAPlot(t *testing.T) {
