@@ -22,10 +22,10 @@ type Entry struct {
 
 // StartRefresh reports true to the one caller that should ask the store
 // again for this entry, of a known secret, before it is too old.
-func (e Entry) StartRefresh() bool { return e.Identity.Use().Refreshing.CompareAndSwap(false, true) }
+func (e Entry) StartRefresh() bool { return e.Identity.StartRefresh() }
 
 // RefreshFailed lets a later caller try again.
-func (e Entry) RefreshFailed() { e.Identity.Use().Refreshing.Store(false) }
+func (e Entry) RefreshFailed() { e.Identity.RefreshFailed() }
 
 // unknown is a secret that the store does not know.
 type unknown struct {
@@ -85,8 +85,8 @@ func New(maxKeys, maxUnknown int64) (*Cache, error) {
 // judge.
 func (c *Cache) Get(d *keys.Digest) (Entry, bool) {
 	generation := c.generation.Load()
-	if id, ok := c.known.get(d); ok && id != nil && id.Generation == generation && id.Digest.Is(d) {
-		return Entry{id, id.CheckedAt}, true
+	if id, ok := c.known.get(d); ok && id != nil && sameGeneration(id.Stamp, generation) && id.Digest.Is(d) {
+		return Entry{id, stampedAt(id.Stamp)}, true
 	}
 	if u, ok := c.unknown.get(d); ok && u != nil && u.generation == generation && u.digest.Is(d) {
 		return Entry{nil, u.checkedAt}, true
@@ -141,11 +141,33 @@ func (c *Cache) Put(t Ticket, id *keys.Identity, checkedAt time.Duration) bool {
 		c.unknown.set(&t.digest, &unknown{t.digest, checkedAt, t.generation})
 		return true
 	}
-	id.Digest, id.CheckedAt, id.Generation = t.digest, checkedAt, t.generation
 	// ristretto may drop the Set: an old "unknown" must not show through.
 	c.unknown.del(&t.digest)
-	c.known.set(&t.digest, id)
+	c.keep(&t, id, checkedAt)
 	return true
+}
+
+// Fill is Put for a key that was read beside requests, with many others, while
+// changes are heard of. Had its secret been unknown a moment ago, the key's
+// creation would have invalidated the ticket; so that what is remembered of it
+// as unknown, if anything, need not be looked for among what is still queued.
+func (c *Cache) Fill(t Ticket, id *keys.Identity, checkedAt time.Duration) bool {
+	s := c.stripe(&t.digest)
+	s.Lock()
+	defer s.Unlock()
+	if s.epoch != t.epoch || c.generation.Load() != t.generation {
+		return false
+	}
+	if _, ok := c.unknown.get(&t.digest); ok {
+		c.unknown.del(&t.digest)
+	}
+	c.keep(&t, id, checkedAt)
+	return true
+}
+
+func (c *Cache) keep(t *Ticket, id *keys.Identity, checkedAt time.Duration) {
+	id.Digest, id.Stamp = t.digest, stamp(checkedAt, t.generation)
+	c.known.set(&t.digest, id)
 }
 
 // Invalidate forgets secrets. When it returns, no earlier answer about them

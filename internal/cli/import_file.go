@@ -3,8 +3,6 @@ package cli
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,7 +84,7 @@ func (l *lines) read() error {
 // checkAll reads the whole file before anything is sent, and returns how many
 // keys it holds, or an error that names the faulty lines.
 func checkAll(r io.Reader) (int, error) {
-	l, faults, count := newLines(r), &lineFaults{}, 0
+	l, checker, faults, count := newLines(r), &lineChecker{}, &lineFaults{}, 0
 	known := make(map[[16]byte]int) // half a digest tells secrets apart well enough, in half the memory
 	for {
 		err := l.next()
@@ -100,30 +98,17 @@ func checkAll(r io.Reader) (int, error) {
 			return 0, err
 		}
 		count++
-		if err := checkLine(l.text); err != nil {
+		digest, err := checker.check(l.text)
+		if err != nil {
 			faults.add(l.number, err)
 			continue
 		}
-		digest := digestOf(l.text)
 		if earlier, twice := known[digest]; twice {
 			faults.add(l.number, fmt.Errorf("has the same secret as line %d", earlier))
 			continue
 		}
 		known[digest] = l.number
 	}
-}
-
-// digestOf identifies the secret of a line that checkLine has passed.
-func digestOf(line []byte) (half [16]byte) {
-	var key struct{ Secret, SHA256 string }
-	_ = json.Unmarshal(line, &key) // passed by checkLine
-	sum := sha256.Sum256([]byte(key.Secret))
-	if key.SHA256 != "" {
-		given, _ := hex.DecodeString(key.SHA256) // passed by checkLine
-		copy(sum[:], given)
-	}
-	copy(half[:], sum[:])
-	return half
 }
 
 // lineFaults collects what is wrong, line by line.

@@ -2,14 +2,17 @@ package cli
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/caddy-keywarden/keywarden/admin"
 )
@@ -17,96 +20,186 @@ import (
 // importNames are the members of a key to be imported.
 var importNames = []string{"name", "owner", "permissions", "admin", "enabled", "expires_at", "metadata", "allowed_cidrs", "secret", "sha256", "prefix"}
 
-// checkLine says what is wrong with a key to be imported, as far as that can
-// be known without the gateway; nil for nothing. The faults quote no values: a
-// value may be a secret.
-func checkLine(line []byte) error {
+// lineChecker says what is wrong with keys to be imported, as far as that can be
+// known without the gateway. The faults quote no values: a value may be a secret.
+//
+// What most lines are is found right at little cost, since there may be
+// millions; encoding/json looks at the others, and says what is wrong.
+type lineChecker struct {
+	decoder jsontext.Decoder
+	members []member // of the line that is checked
+	// right are texts of permissions that are of the right types: most keys have
+	// the same few.
+	right map[string]bool
+}
+
+// member is one of a line's JSON object.
+type member struct {
+	name  string
+	value []byte
+}
+
+// mostRight bounds how many permissions are remembered, and rightText how long
+// they are.
+const (
+	mostRight = 1000
+	rightText = 4096
+)
+
+// check returns half the digest of a line's secret, or what is wrong with it.
+func (c *lineChecker) check(line []byte) (half [16]byte, err error) {
 	if !utf8.Valid(line) {
 		if bytes.HasPrefix(line, []byte{0xff, 0xfe}) || bytes.HasPrefix(line, []byte{0xfe, 0xff}) {
-			return errors.New("is UTF-16, expected UTF-8")
+			return half, errors.New("is UTF-16, expected UTF-8")
 		}
-		return errors.New("is not valid UTF-8")
+		return half, errors.New("is not valid UTF-8")
 	}
-	members, err := readMembers(line)
-	if err != nil {
-		return err
+	if err := c.readMembers(line); err != nil {
+		return half, err
 	}
 	var faults []string
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if !slices.Contains(importNames, name) {
-			faults = append(faults, fmt.Sprintf("unknown field %q", name))
+	for _, m := range c.members {
+		if !slices.Contains(importNames, m.name) {
+			faults = append(faults, fmt.Sprintf("unknown field %q", m.name))
 		}
 	}
-	if _, ok := members["permissions"]; !ok {
+	slices.Sort(faults)
+	if c.member("permissions") == nil {
 		faults = append(faults, "permissions is missing")
 	}
-	faults = append(faults, secretFaults(members)...)
+	half, fault := c.digest()
+	if fault != "" {
+		faults = append(faults, fault)
+	}
 	if len(faults) > 0 {
-		return errors.New(strings.Join(faults, "; "))
+		return half, errors.New(strings.Join(faults, "; "))
 	}
-	return checkTypes(line)
+	return half, c.checkTypes(line)
 }
 
-// readMembers returns the members of the one JSON object that line is.
-func readMembers(line []byte) (map[string]json.RawMessage, error) {
-	var whole json.RawMessage
-	if err := json.Unmarshal(line, &whole); err != nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return nil, fmt.Errorf("is not JSON: column %d: %w", syntax.Offset, err)
-		}
-		return nil, fmt.Errorf("is not JSON: %w", err)
+// readMembers reads the members of the one JSON object that line is.
+func (c *lineChecker) readMembers(line []byte) error {
+	c.members = c.members[:0]
+	if !json.Valid(line) {
+		return syntaxFault(line)
 	}
-	d := json.NewDecoder(bytes.NewReader(line))
-	if token, err := d.Token(); err != nil || token != json.Delim('{') {
-		return nil, errors.New("is not a JSON object")
+	c.decoder.Reset(bytes.NewBuffer(line), jsontext.AllowInvalidUTF8(true)) // half a character, as an escape
+	if token, err := c.decoder.ReadToken(); err != nil || token.Kind() != jsontext.KindBeginObject {
+		return errors.New("is not a JSON object")
 	}
-	members := make(map[string]json.RawMessage)
-	for d.More() {
-		name, err := d.Token()
+	for c.decoder.PeekKind() != jsontext.KindEndObject {
+		token, err := c.decoder.ReadToken()
 		if err != nil {
-			return nil, fmt.Errorf("is not JSON: %w", err)
+			return memberFault(err)
 		}
-		text, _ := name.(string) // the syntax is checked: a name is a string
-		if _, twice := members[text]; twice {
-			return nil, fmt.Errorf("the field %q appears twice", text)
+		m := member{name: token.String()}
+		value, err := c.decoder.ReadValue()
+		if err != nil {
+			return memberFault(err)
 		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, fmt.Errorf("is not JSON: %w", err)
-		}
-		members[text] = value
-	}
-	return members, nil
-}
-
-func secretFaults(members map[string]json.RawMessage) []string {
-	_, secret := members["secret"]
-	digest, sha256 := members["sha256"]
-	switch {
-	case secret && sha256:
-		return []string{"secret and sha256 are both given; expected one of them"}
-	case !secret && !sha256:
-		return []string{"secret or sha256 is missing"}
-	}
-	var text string
-	if sha256 {
-		if sum, err := unquote(digest, &text); err != nil || len(sum) != 32 {
-			return []string{"sha256 is not 64 hexadecimal digits"}
-		}
-		return nil
-	}
-	if json.Unmarshal(members["secret"], &text) != nil || text == "" {
-		return []string{"secret is not a text, or empty"}
+		end := c.decoder.InputOffset()
+		m.value = line[end-int64(len(value)) : end] // the decoder's own is gone with the next
+		c.members = append(c.members, m)
 	}
 	return nil
 }
 
-func unquote(digest json.RawMessage, text *string) ([]byte, error) {
-	if err := json.Unmarshal(digest, text); err != nil {
-		return nil, fmt.Errorf("reading sha256: %w", err)
+func syntaxFault(line []byte) error {
+	var whole json.RawMessage
+	err := json.Unmarshal(line, &whole)
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fmt.Errorf("is not JSON: column %d: %w", syntax.Offset, err)
 	}
-	return hex.DecodeString(*text)
+	return fmt.Errorf("is not JSON: %w", err)
+}
+
+// memberFault says which field appears twice: else the syntax is right.
+func memberFault(err error) error {
+	var at *jsontext.SyntacticError
+	if errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &at) {
+		return fmt.Errorf("the field %q appears twice", at.JSONPointer.LastToken())
+	}
+	return errors.New("is not JSON")
+}
+
+// member returns the value of a member, nil if there is none.
+func (c *lineChecker) member(name string) []byte {
+	for i := range c.members {
+		if c.members[i].name == name {
+			return c.members[i].value
+		}
+	}
+	return nil
+}
+
+// digest returns half the digest of the secret, or says what is wrong with it.
+func (c *lineChecker) digest() (half [16]byte, fault string) {
+	secret, digest := c.member("secret"), c.member("sha256")
+	switch {
+	case secret != nil && digest != nil:
+		return half, "secret and sha256 are both given; expected one of them"
+	case secret == nil && digest == nil:
+		return half, "secret or sha256 is missing"
+	case digest != nil:
+		sum, err := hex.DecodeString(unquoted(digest))
+		if err != nil || len(sum) != sha256.Size {
+			return half, "sha256 is not 64 hexadecimal digits"
+		}
+		return [16]byte(sum), ""
+	}
+	text := unquoted(secret)
+	if text == "" {
+		return half, "secret is not a text, or empty"
+	}
+	sum := sha256.Sum256([]byte(text))
+	return [16]byte(sum[:]), ""
+}
+
+// unquoted returns the text that a JSON value is, "" if it is none.
+func unquoted(value []byte) (text string) {
+	if json.Unmarshal(value, &text) != nil {
+		return ""
+	}
+	return text
+}
+
+// checkTypes holds a line against the type that the API reads.
+func (c *lineChecker) checkTypes(line []byte) error {
+	for i := range c.members {
+		if c.isRight(&c.members[i]) {
+			continue
+		}
+		if err := checkTypes(line); err != nil {
+			return err
+		}
+		if permissions := c.member("permissions"); len(c.right) < mostRight && len(permissions) <= rightText {
+			if c.right == nil {
+				c.right = map[string]bool{}
+			}
+			c.right[string(permissions)] = true
+		}
+		return nil
+	}
+	return nil
+}
+
+// isRight reports whether a member is of the right type, as far as that is seen
+// at once.
+func (c *lineChecker) isRight(m *member) bool {
+	switch m.name {
+	case "permissions":
+		return c.right[string(m.value)]
+	case "enabled":
+		return m.value[0] == 't' || m.value[0] == 'f'
+	case "expires_at":
+		return json.Unmarshal(m.value, new(*time.Time)) == nil
+	case "metadata":
+		return json.Unmarshal(m.value, new(map[string]string)) == nil
+	case "allowed_cidrs":
+		return json.Unmarshal(m.value, new([]string)) == nil
+	}
+	return m.value[0] == '"'
 }
 
 // checkTypes holds a line against the type that the API reads.

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -9,6 +11,11 @@ const (
 	someSecret = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
 	someHash   = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 )
+
+func checkLine(line []byte) error {
+	_, err := new(lineChecker).check(line)
+	return err
+}
 
 func TestImportLinesThatAreRight(t *testing.T) {
 	for _, line := range []string{
@@ -62,6 +69,41 @@ func TestImportLinesThatAreWrong(t *testing.T) {
 	}
 }
 
+// What was found right once is not looked at again: it must not let pass what
+// only resembles it.
+func TestALineIsCheckedWhateverCameBeforeIt(t *testing.T) {
+	c := &lineChecker{}
+	for _, step := range []struct {
+		line  string
+		right bool
+	}{
+		{`{"permissions":{"mode":"all"},"secret":"a"}`, true},
+		{`{"permissions":{"mode":"all"},"secret":"b","name":7}`, false},
+		{`{"permissions":{"modus":"all"},"secret":"c"}`, false},
+		{`{"permissions":{"modus":"all"},"secret":"c"}`, false},
+		{`{"permissions":{"mode":"all"},"secret":"d","metadata":{"a":1}}`, false},
+		{`{"permissions":{"mode":"all"},"secret":"d","expires_at":"soon"}`, false},
+		{`{"permissions":{"mode":"all"},"secret":"d","allowed_cidrs":"10.0.0.0/8"}`, false},
+		{`{"permissions":{"mode":"all"},"secret":"d","enabled":"yes"}`, false},
+		{`{"permissions":{"mode":"all"},"secret":"d","metadata":{"a":"b"},"allowed_cidrs":["10.0.0.0/8"],"expires_at":null,"enabled":true}`, true},
+	} {
+		if _, err := c.check([]byte(step.line)); (err == nil) != step.right {
+			t.Errorf("%s: %v", step.line, err)
+		}
+	}
+}
+
+// A secret is the same however its line writes it.
+func TestTheSameSecretHasTheSameDigest(t *testing.T) {
+	sum := sha256.Sum256([]byte("sk_é/1"))
+	for _, secret := range []string{`"secret":"sk_é/1"`, `"secret":"sk_\u00e9\/1"`, fmt.Sprintf(`"sha256":"%x"`, sum), fmt.Sprintf(`"sha256":"%X"`, sum)} {
+		half, err := new(lineChecker).check([]byte(`{"permissions":{"mode":"all"},` + secret + `}`))
+		if err != nil || half != [16]byte(sum[:]) {
+			t.Errorf("%s: %x, %v", secret, half, err)
+		}
+	}
+}
+
 // A line's fault is printed, and kept in logs of jobs: it must not quote what
 // may be a secret.
 func TestFaultsOfImportLinesQuoteNoSecret(t *testing.T) {
@@ -85,9 +127,18 @@ func FuzzCheckLine(f *testing.F) {
 	f.Add([]byte(`{"permissions":{},"sha256":"` + someHash + `","expires_at":"2030-01-31T12:00:00Z"}`))
 	f.Add([]byte("\xff\xfe{"))
 	f.Add([]byte(`{"a":1,"a":2}`))
+	f.Add([]byte(`{"permissions":{"mode":"all"},"secret":"\ud800","name":null,"metadata":{"a":"b"},"allowed_cidrs":[]}`))
+	known := &lineChecker{}
 	f.Fuzz(func(t *testing.T, line []byte) {
-		if checkLine(line) == nil && digestOf(line) == [16]byte{} {
+		half, err := new(lineChecker).check(line)
+		if err == nil && half == [16]byte{} {
 			t.Errorf("%q passes without a secret", line)
+		}
+		if again, faulty := known.check(line); half != again || (err == nil) != (faulty == nil) {
+			t.Errorf("%q: %v, and of a checker that has seen more lines: %v", line, err, faulty)
+		}
+		if err == nil && checkTypes(line) != nil {
+			t.Errorf("%q passes, and is of a wrong type: %v", line, checkTypes(line))
 		}
 	})
 }

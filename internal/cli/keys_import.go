@@ -79,7 +79,7 @@ type importJob struct {
 }
 
 func (j *importJob) send(ctx context.Context, b *batch) error {
-	_, answer, err := j.client.Import(ctx, b.keys)
+	answer, err := j.client.Import(ctx, b.keys)
 	if err != nil {
 		return j.fault(b, err)
 	}

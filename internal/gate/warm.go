@@ -26,7 +26,7 @@ func (l *Lookup) Warm(ctx context.Context, most int) (int, error) {
 			return false
 		}
 		if _, ok := l.cache.Get(&id.Digest); !ok {
-			l.cache.Put(tickets.Of(&id.Digest), id, began)
+			l.cache.Fill(tickets.Of(&id.Digest), id, began)
 		}
 		if read++; read%warmStep == 0 {
 			l.cache.Wait()

@@ -2,7 +2,6 @@ package keys
 
 import (
 	"sync/atomic"
-	"time"
 
 	"github.com/caddy-keywarden/keywarden/internal/permission"
 )
@@ -11,22 +10,23 @@ import (
 // needs of a key, and what the cache holds. It is never changed once made (but
 // for how it is used), and never copied.
 //
-// There may be millions in memory, so it is small: 96 bytes, which is a size of
-// Go's allocator, and one text. What many keys have in common they share.
+// There may be millions in memory, so it is small: 80 bytes, and behind them, in
+// the same block of memory, its texts. What many keys have in common they share.
 // Times are Unix milliseconds, 0 for never.
 type Identity struct {
 	Digest Digest
-	text   string // the id, the prefix, the owner and the name, end to end
 	*Rights
 	ExpiresAt int64 // of the key
-	// CheckedAt and Generation belong to package cache, which sets them before
-	// anybody else sees the Identity there: when the store was asked, and of
-	// which generation of entries this is one.
-	CheckedAt time.Duration
-	use       atomic.Pointer[Use]
-	// Where in text the others begin.
-	prefixAt, ownerAt, nameAt uint32
-	Generation                uint32
+	// Stamp belongs to package cache, which sets it before anybody else sees the
+	// Identity there.
+	Stamp uint64
+	// Tally and used belong to package usage: how the key is used, until that is
+	// written down. They hang on the Identity so that counting needs no look-up
+	// of its own.
+	Tally atomic.Pointer[Tally]
+	used  atomic.Int64
+	// lengths are those of the texts: the id, the prefix, the owner, the name.
+	lengths [textCount]uint16
 }
 
 // Rights are what a secret may do. Identities share them, so they are never
@@ -50,40 +50,26 @@ type Names struct {
 
 // NewIdentity returns who the secret with the digest d belongs to.
 func NewIdentity(d Digest, n Names, r *Rights, expiresAt int64) *Identity {
-	prefix := len(n.ID)
-	owner := prefix + len(n.Prefix)
-	name := owner + len(n.Owner)
-	return &Identity{
-		Digest: d, text: string(n.ID) + n.Prefix + n.Owner + n.Name, Rights: r, ExpiresAt: expiresAt,
-		prefixAt: uint32(prefix), ownerAt: uint32(owner), nameAt: uint32(name), //nolint:gosec // G115: no text has 4 GB
-	}
+	i := newWithTexts([textCount]string{string(n.ID), n.Prefix, n.Owner, n.Name})
+	i.Digest, i.Rights, i.ExpiresAt = d, r, expiresAt
+	return i
 }
 
 // ID returns the key's id.
-func (i *Identity) ID() ID { return ID(i.text[:i.prefixAt]) }
+func (i *Identity) ID() ID { return ID(i.text(idText)) }
 
 // Prefix returns what is displayed of the secret that was presented.
-func (i *Identity) Prefix() string { return i.text[i.prefixAt:i.ownerAt] }
+func (i *Identity) Prefix() string { return i.text(prefixText) }
 
 // Owner returns the key's owner.
-func (i *Identity) Owner() string { return i.text[i.ownerAt:i.nameAt] }
+func (i *Identity) Owner() string { return i.text(ownerText) }
 
 // Name returns the key's name.
-func (i *Identity) Name() string { return i.text[i.nameAt:] }
+func (i *Identity) Name() string { return i.text(nameText) }
 
 // Names returns all of them.
 func (i *Identity) Names() Names {
 	return Names{ID: i.ID(), Prefix: i.Prefix(), Owner: i.Owner(), Name: i.Name()}
-}
-
-// Use returns how the key is used: the one part of an Identity that changes.
-// It is made with the first use, as most keys of a large cache are idle.
-func (i *Identity) Use() *Use {
-	if u := i.use.Load(); u != nil {
-		return u
-	}
-	i.use.CompareAndSwap(nil, new(Use))
-	return i.use.Load()
 }
 
 // Status returns the status of the key at nowMilli. A secret past its grace

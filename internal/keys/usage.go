@@ -27,17 +27,6 @@ type What struct {
 	Outcome  string
 }
 
-// Use remembers how a key was used until package usage writes it down. It hangs
-// on the Identity so that counting needs no look-up of its own.
-type Use struct {
-	At     atomic.Int64 // of the last use, in Unix milliseconds
-	Tally  atomic.Pointer[Tally]
-	Queued atomic.Bool // it waits to be written down
-	// Refreshing says that the store is being asked again for the Identity: that
-	// happens to keys in use only. It belongs to package cache.
-	Refreshing atomic.Bool
-}
-
 // Tally holds the counts of a key since the last flush. The first few are found
 // without a lock: most keys do the same few things all day.
 type Tally struct {

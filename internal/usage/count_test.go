@@ -188,7 +188,7 @@ func TestEndpointsDoNotKeepThePathsTheyStoodIn(t *testing.T) {
 	id := &keys.Identity{}
 	path := strings.Repeat("x", 1<<20) + "end"
 	r.Count(id, reads(path[1<<20:]), noon)
-	kept := id.Use().Tally.Load().First[0].Load().Endpoint
+	kept := id.Tally.Load().First[0].Load().Endpoint
 	if kept != "end" || unsafe.StringData(kept) == unsafe.StringData(path[1<<20:]) {
 		t.Errorf("%q keeps a megabyte", kept)
 	}

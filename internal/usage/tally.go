@@ -101,10 +101,9 @@ func (r *Recorder) collect(now time.Time) {
 	r.mu.Unlock()
 	r.apart.Store(0)
 	for _, id := range pending {
-		use := id.Use()
-		use.Queued.Store(false)
+		id.Unqueue()
 		r.keepLast(id)
-		if t := use.Tally.Swap(nil); t != nil {
+		if t := id.Tally.Swap(nil); t != nil {
 			r.drain(id.ID(), t)
 			r.retired = append(r.retired, retired{id.ID(), t, now})
 		}
@@ -113,7 +112,7 @@ func (r *Recorder) collect(now time.Time) {
 
 // keepLast notes when a key was last used.
 func (r *Recorder) keepLast(id *keys.Identity) {
-	milli := id.Use().At.Load()
+	milli := id.LastUse()
 	if milli == 0 { // refused all along
 		return
 	}

@@ -78,7 +78,7 @@ func (r *Recorder) Keep() time.Duration { return time.Duration(r.keep.Load()) }
 // Mark says that id was used now, for nothing that is counted. It does not
 // allocate, and locks only for the first use since the last flush.
 func (r *Recorder) Mark(id *keys.Identity, now time.Time) {
-	if mark(&id.Use().At, now.UnixMilli()) {
+	if id.UsedAt(now.UnixMilli(), resolution) {
 		r.queue(id)
 	}
 }
@@ -87,7 +87,7 @@ func (r *Recorder) Mark(id *keys.Identity, now time.Time) {
 // does not allocate for what was counted since the last flush already.
 func (r *Recorder) Count(id *keys.Identity, what keys.What, now time.Time) {
 	milli := now.UnixMilli()
-	changed := what.Outcome == keys.OutcomeAllowed && mark(&id.Use().At, milli)
+	changed := what.Outcome == keys.OutcomeAllowed && id.UsedAt(milli, resolution)
 	if r.keep.Load() > 0 {
 		c := r.tallied(id, what)
 		c.N.Add(1)
@@ -99,23 +99,20 @@ func (r *Recorder) Count(id *keys.Identity, what keys.What, now time.Time) {
 	}
 }
 
-// mark moves a time forward, if that is by enough to matter.
-func mark(at *atomic.Int64, milli int64) bool {
+// mark moves the time of a count forward, if that is by enough to matter.
+func mark(at *atomic.Int64, milli int64) {
 	for {
 		last := at.Load()
-		if milli-last < resolution.Milliseconds() {
-			return false
-		}
-		if at.CompareAndSwap(last, milli) { // never back to an earlier time
-			return true
+		if milli-last < resolution.Milliseconds() || at.CompareAndSwap(last, milli) { // never back to an earlier time
+			return
 		}
 	}
 }
 
 // queue makes the next flush look at id. It comes after what it is about: a
-// flush that clears Queued looks afterwards.
+// flush that takes id from the queue looks afterwards.
 func (r *Recorder) queue(id *keys.Identity) {
-	if use := id.Use(); !use.Queued.Load() && use.Queued.CompareAndSwap(false, true) {
+	if id.Queue() {
 		r.mu.Lock()
 		r.pending = append(r.pending, id)
 		r.mu.Unlock()
@@ -124,11 +121,10 @@ func (r *Recorder) queue(id *keys.Identity) {
 
 // tallied returns the count of what id does.
 func (r *Recorder) tallied(id *keys.Identity, what keys.What) *keys.Tallied {
-	use := id.Use()
-	t := use.Tally.Load()
+	t := id.Tally.Load()
 	for t == nil {
-		use.Tally.CompareAndSwap(nil, new(keys.Tally))
-		t = use.Tally.Load()
+		id.Tally.CompareAndSwap(nil, new(keys.Tally))
+		t = id.Tally.Load()
 	}
 	if c := find(t, what); c != nil {
 		return c

@@ -111,7 +111,7 @@ func (all *creation) add(n int64, created *keys.New, action string, at int64) er
 	if err != nil {
 		return err
 	}
-	after, err := wire(k)
+	after, err := wireWith(k, permissions)
 	if err != nil {
 		return err
 	}

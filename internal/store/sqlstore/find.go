@@ -18,7 +18,7 @@ const FindSQL = `SELECT ` + identityColumns + `
 
 // Find implements keys.Store.
 func (s *Store) Find(ctx context.Context, d keys.Digest) (*keys.Identity, error) {
-	id, err := s.scanIdentity(s.engine.Lookup(ctx, d[:]))
+	id, err := s.scanIdentity(s.engine.Lookup(ctx, d[:]), newIdentityRow())
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, keys.ErrNoSuchKey
 	}
@@ -29,25 +29,35 @@ func (s *Store) Find(ctx context.Context, d keys.Digest) (*keys.Identity, error)
 	return id, nil
 }
 
-// scanIdentity reads what FindSQL selects, after what stands before it.
-func (s *Store) scanIdentity(from scanner, before ...any) (*keys.Identity, error) {
-	var (
-		names         keys.Names
-		row           rightsRow
-		standing      int64
-		expires, ends sql.NullInt64
-	)
-	err := from.Scan(append(before,
-		&names.ID, &names.Name, &names.Owner, &names.Prefix, &row.permissions, &row.admin, &standing, &row.sources, &expires, &ends)...)
-	if err != nil {
+// identityRow is where the columns of an identity are read to. Whoever reads
+// many rows reads them to the same one: what a row leaves behind lies among what
+// is kept of it, and would make a large cache larger.
+type identityRow struct {
+	names         keys.Names
+	rights        rightsRow
+	standing      int64
+	expires, ends sql.NullInt64
+	to            []any
+}
+
+// newIdentityRow returns one for rows that begin with other columns.
+func newIdentityRow(before ...any) *identityRow {
+	r := &identityRow{}
+	r.to = append(before, &r.names.ID, &r.names.Name, &r.names.Owner, &r.names.Prefix, &r.rights.permissions, &r.rights.admin, &r.standing, &r.rights.sources, &r.expires, &r.ends)
+	return r
+}
+
+// scanIdentity reads a row of what FindSQL selects.
+func (s *Store) scanIdentity(from scanner, r *identityRow) (*keys.Identity, error) {
+	if err := from.Scan(r.to...); err != nil {
 		return nil, err
 	}
-	row.enabled, row.endsAt = standing != standingOff, ends.Int64
-	rights, err := s.rights.read(row)
+	r.rights.enabled, r.rights.endsAt = r.standing != standingOff, r.ends.Int64
+	rights, err := s.rights.read(&r.rights)
 	if err != nil {
-		return nil, fmt.Errorf("reading key %s: %w", names.ID, err)
+		return nil, fmt.Errorf("reading key %s: %w", r.names.ID, err)
 	}
-	return keys.NewIdentity(keys.Digest{}, names, rights, expires.Int64), nil
+	return keys.NewIdentity(keys.Digest{}, r.names, rights, r.expires.Int64), nil
 }
 
 // The index of foreign secrets has the same condition.

@@ -65,8 +65,29 @@ func eachGram(field string, yield func(gram string)) {
 // out what every key has, and runs of one and two hexadecimal digits: those
 // stand in so many ids that looking at the newest keys finds a page of them.
 func isKept(gram string, size int) bool {
-	if strings.Contains(idHead, gram) {
+	if idHeads[gram[0]] && strings.Contains(idHead, gram) {
 		return false
 	}
-	return size == 3 || strings.Trim(gram, "0123456789abcdef") != ""
+	if size == 3 {
+		return true
+	}
+	for i := range len(gram) {
+		if !hexadecimal[gram[i]] {
+			return true
+		}
+	}
+	return false
+}
+
+// Tables, as each key that is imported has some two hundred grams.
+var (
+	idHeads     = tableOf(idHead)
+	hexadecimal = tableOf("0123456789abcdef")
+)
+
+func tableOf(characters string) (table [256]bool) {
+	for i := range len(characters) {
+		table[characters[i]] = true
+	}
+	return table
 }

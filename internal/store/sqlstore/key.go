@@ -135,6 +135,11 @@ func wire(k *keys.Key) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing permissions: %w", err)
 	}
+	return wireWith(k, permissions)
+}
+
+// wireWith is wire for who has written the permissions already.
+func wireWith(k *keys.Key, permissions json.RawMessage) (json.RawMessage, error) {
 	out := keyJSON{
 		ID: k.ID, Name: k.Name, Owner: k.Owner, Prefix: k.Prefix, Permissions: permissions, Admin: k.Admin.String(),
 		Enabled: k.Enabled, Legacy: k.Legacy, CreatedAt: k.CreatedAt.UTC(), CreatedBy: k.CreatedBy, Metadata: k.Metadata,

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
@@ -23,9 +24,9 @@ func (s *Store) Recent(ctx context.Context, limit int, yield func(*keys.Identity
 		return fmt.Errorf("reading the keys that were used last: %w", err)
 	}
 	defer closeRows(rows, &err)
-	var digest []byte
-	for rows.Next() {
-		id, err := s.scanIdentity(rows, &digest)
+	var digest sql.RawBytes
+	for row := newIdentityRow(&digest); rows.Next(); {
+		id, err := s.scanIdentity(rows, row)
 		if err != nil {
 			return fmt.Errorf("reading the keys that were used last: %w", err)
 		}

@@ -42,8 +42,8 @@ func newRights() *rights { return &rights{seed: maphash.MakeSeed()} }
 
 // read returns what a row says. Two places are looked at, so that a few rights
 // that most keys have don't drive each other out.
-func (s *rights) read(row rightsRow) (*keys.Rights, error) {
-	hash := maphash.Comparable(s.seed, row)
+func (s *rights) read(row *rightsRow) (*keys.Rights, error) {
+	hash := maphash.Comparable(s.seed, *row)
 	size := len(row.permissions) + len(row.sources)
 	at := s.at[:]
 	if size > rememberedText {
@@ -51,7 +51,7 @@ func (s *rights) read(row rightsRow) (*keys.Rights, error) {
 	}
 	places := [2]*atomic.Pointer[right]{&at[hash%uint64(len(at))], &at[hash>>32%uint64(len(at))]}
 	for _, place := range places {
-		if known := place.Load(); known != nil && known.rightsRow == row {
+		if known := place.Load(); known != nil && known.rightsRow == *row {
 			return known.keys, nil
 		}
 	}
@@ -64,7 +64,7 @@ func (s *rights) read(row rightsRow) (*keys.Rights, error) {
 		if place.Load() != nil {
 			place = places[1]
 		}
-		place.Store(&right{row, read})
+		place.Store(&right{*row, read})
 	}
 	return read, nil
 }

@@ -27,7 +27,7 @@ func TestRightsAreReadAlikeTheFirstTimeAndLater(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				got, err := s.read(rightsRow{
+				got, err := s.read(&rightsRow{
 					permissions: `{"mode":"restricted","apis":{"` + name + `":{"access":"read"}}}`,
 					admin:       permission.Access(i % 3).String(), enabled: i%2 == 0, sources: "10.0.0.0/8",
 				})
@@ -69,7 +69,7 @@ func TestKeysShareTheRightsTheyHaveInCommon(t *testing.T) {
 	distinct := map[*keys.Rights]bool{}
 	for range 3 {
 		for _, row := range rows {
-			got, err := s.read(row)
+			got, err := s.read(&row)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,11 +85,11 @@ func TestTheEndOfAGraceIsOneKeysOwn(t *testing.T) {
 	s := newRights()
 	row := all
 	row.endsAt = 17
-	got, err := s.read(row)
+	got, err := s.read(&row)
 	if err != nil || got.EndsAt != 17 {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	if got, err = s.read(all); err != nil || got.EndsAt != 0 {
+	if got, err = s.read(&all); err != nil || got.EndsAt != 0 {
 		t.Fatalf("%+v, %v", got, err)
 	}
 }
@@ -98,19 +98,19 @@ func TestRightsThatCannotBeReadAreNotRemembered(t *testing.T) {
 	s := newRights()
 	for _, permissions := range []string{``, `{`, `{"mode":"admin"}`, `null x`} {
 		for range 2 {
-			if _, err := s.read(rightsRow{permissions: permissions, admin: "none"}); err == nil {
+			if _, err := s.read(&rightsRow{permissions: permissions, admin: "none"}); err == nil {
 				t.Errorf("%q is permissions", permissions)
 			}
 		}
 	}
 	for _, row := range []rightsRow{{permissions: all.permissions, admin: "root"}, {permissions: all.permissions, admin: "none", sources: "10.0.0.0/99"}} {
-		if _, err := s.read(row); err == nil {
+		if _, err := s.read(&row); err == nil {
 			t.Errorf("%+v are rights", row)
 		}
 	}
 	long := all
 	long.permissions += strings.Repeat(" ", rememberedLarge)
-	if got, err := s.read(long); err != nil || got.Permissions.Mode != permission.All {
+	if got, err := s.read(&long); err != nil || got.Permissions.Mode != permission.All {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, at := range [][]atomic.Pointer[right]{s.at[:], s.large[:]} {
