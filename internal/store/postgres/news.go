@@ -31,6 +31,10 @@ type news struct {
 	start *start
 	pool  *pgxpool.Pool
 
+	// hearing: what is committed is heard of, as far as anybody can tell. A
+	// change that was found by looking alone tells that it is not: a network may
+	// swallow everything, and the connection looks well for seconds. Until the
+	// listener hears of something, or its server answers, changes are looked for.
 	hearing atomic.Bool
 	mu      sync.Mutex
 	come    chan struct{} // closed when there is something new to know
@@ -123,6 +127,9 @@ func (s *Store) AwaitChange(ctx context.Context, after keys.Seq) error {
 				return errors.Join(ctx.Err(), fmt.Errorf("watching for changes: %w", err))
 			}
 			if last != after {
+				if due && known == nothingNew {
+					s.news.hearing.Store(false)
+				}
 				return nil
 			}
 		}
@@ -228,12 +235,13 @@ func (n *news) follow(ctx context.Context, config *pgx.ConnConfig, progress func
 		return err
 	}
 	progress()
-	n.hearing.Store(true)
 	n.miss() // something may have come before
+	n.hearing.Store(true)
 	for {
 		seq, err := waitFor(ctx, conn)
 		switch {
 		case err == nil && seq > 0:
+			n.hearing.Store(true)
 			n.hear(seq)
 			continue
 		case err == nil: // whoever sent it, it says no number
@@ -245,6 +253,7 @@ func (n *news) follow(ctx context.Context, config *pgx.ConnConfig, progress func
 		if err := ask(ctx, conn); err != nil {
 			return err
 		}
+		n.hearing.Store(true)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 	"github.com/caddy-keywarden/keywarden/internal/store/pgtest"
@@ -51,6 +52,41 @@ func follow(t *testing.T, s *Store, after keys.Seq) error {
 	}
 	return errors.New("asked again and again, and nothing was there")
 }
+
+// A network may swallow what the listener should hear, and leave its
+// connection as it is: the first change is then found by looking, after half a
+// second, and those after it must not take as long again.
+func TestAListenerThatMissedAChangeIsNotReliedUpon(t *testing.T) {
+	_, direct, proxy, address := behind(t, pgtest.Options{})
+	s, other := openTest(t, direct, Options{Listen: address}), openTest(t, direct, Options{})
+	eventually(t, patience, func() error { return hearing(s) })
+	create(t, other, testKey("a"))
+	if err := follow(t, s, 0); err != nil {
+		t.Fatal(err)
+	}
+	held := proxy.Hold()
+	create(t, other, testKey("b"))
+	<-held // the server has told of it
+	if err := follow(t, s, 1); err != nil {
+		t.Fatal(err)
+	}
+	if hearing(s) == nil {
+		t.Error("it believes to hear, and was told nothing of the last change")
+	}
+	create(t, other, testKey("c"))
+	if err := follow(t, s, 2); err != nil {
+		t.Fatal(err)
+	}
+	proxy.Release() // what was held is heard now
+	eventually(t, patience, func() error { return hearing(s) })
+	create(t, other, testKey("d"))
+	if err := follow(t, s, 3); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// patience is for what takes as long as a busy machine does.
+const patience = 30 * time.Second
 
 // What is committed before the listener listens is notified to nobody.
 func TestWhatWasCommittedWhileNothingWasHeardIsLookedUp(t *testing.T) {
