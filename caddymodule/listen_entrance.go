@@ -85,10 +85,16 @@ func (e *entrance) replaced() bool {
 	}
 }
 
-// settleTime bounds how long a reload waits for connections of the former
-// configuration: for requests that have begun to come in, which its server
-// would drop, and for clients on TLS to hear that they should open others.
-const settleTime = 500 * time.Millisecond
+// How long a reload waits for connections of the former configuration, at
+// most.
+const (
+	// settleTime is for clients on TLS to hear that they should open others.
+	settleTime = 500 * time.Millisecond
+	// beginTime is for requests that have begun to come in, which the former
+	// server would drop: it has them in no time, unless the machine is very
+	// busy, or a client sends half a request.
+	beginTime = 3 * time.Second
+)
 
 // relieve sends the guests of older entrances away, and returns when their
 // servers can shut down without harm.
@@ -102,10 +108,10 @@ func (e *entrance) relieve() {
 			g.leave()
 		}
 	}
-	deadline, tick := time.Now().Add(settleTime), time.NewTicker(time.Millisecond)
+	began, tick := time.Now(), time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for now := time.Now(); now.Before(deadline); now = <-tick.C {
-		if !slices.ContainsFunc(older, func(o *entrance) bool { return o.busy(now) }) {
+	for now := began; now.Sub(began) < beginTime; now = <-tick.C {
+		if !slices.ContainsFunc(older, func(o *entrance) bool { return o.busy(began, now) }) {
 			return
 		}
 	}
@@ -137,8 +143,8 @@ func (e *entrance) resume() {
 }
 
 // busy reports whether any guest is.
-func (e *entrance) busy(now time.Time) bool {
-	return slices.ContainsFunc(e.all(), func(g *guest) bool { return g.busy(now) })
+func (e *entrance) busy(began, now time.Time) bool {
+	return slices.ContainsFunc(e.all(), func(g *guest) bool { return g.busy(began, now) })
 }
 
 func (e *entrance) all() []*guest {

@@ -174,15 +174,16 @@ func (g *guest) wake() {
 
 // busy reports whether a server that shuts down now would drop what is coming
 // in: a request that it has begun to read, or one that may follow another
-// where the connection can't leave.
-func (g *guest) busy(now time.Time) bool {
+// where the connection can't leave. Of the latter it is told for settleTime
+// from began.
+func (g *guest) busy(began, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.moved || g.broken {
 		return false
 	}
 	if !g.direct {
-		return now.Sub(g.heardAt) < settleTime
+		return now.Sub(began) < settleTime && now.Sub(g.heardAt) < settleTime
 	}
 	return g.heard && (g.state == http.StateNew || g.state == http.StateIdle) || g.woken
 }

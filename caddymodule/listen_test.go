@@ -170,7 +170,7 @@ func (s *site) awaitBusy() {
 	s.t.Helper()
 	d := s.doorAt()
 	for began := time.Now(); ; runtime.Gosched() {
-		if e, _ := d.turns(); e.busy(time.Now()) {
+		if e, _ := d.turns(); e.busy(time.Now(), time.Now()) {
 			return
 		}
 		if time.Since(began) > 10*time.Second {
@@ -226,7 +226,7 @@ func TestAConnectionStaysWhenTheNextRequestHasBegun(t *testing.T) {
 	}
 	g.note(http.StateIdle)
 	g.leave()
-	if !g.busy(time.Now()) {
+	if !g.busy(time.Now(), time.Now()) {
 		t.Error("a reload does not wait for the request")
 	}
 	rest := make([]byte, 8)
