@@ -27,7 +27,7 @@ GOLANGCI := $(GO) tool -modfile=tools/go.mod golangci-lint
 VULN     := $(GO) tool -modfile=tools/go.mod govulncheck
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint vuln format browser bench compare costs baseline overhead fuzz check deps programs assets clean FORCE
+.PHONY: help run build test race lint vuln format browser bench compare costs baseline overhead fuzz corpus check deps programs assets clean FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ fuzz: programs ## run every fuzz target for FUZZTIME (60s) each
 			$(GO) test $(FLAGS) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null; \
 		done; \
 	done
+
+corpus: ## keep in testdata/fuzz, of what fuzzing has found, what reaches code that nothing else there does
+	@$(GO) run $(FLAGS) ./scripts/corpus $(FLAGS)
 
 check: lint costs test race ## everything that must pass before a change is sent
 
