@@ -76,3 +76,15 @@ func start(t *testing.T) (*Gateway, *Upstream) {
 	upstream := NewUpstream(t)
 	return Start(t, Options{Config: caddyfile, Upstream: upstream.Address}), upstream
 }
+
+func TestRacesOfOursAreSeen(t *testing.T) {
+	const line = "==================\n"
+	ours := "WARNING: DATA RACE\nWrite at 0x1 by goroutine 7:\n  github.com/caddy-keywarden/keywarden/internal/gate.(*Gate).x()\n" + line
+	theirs := "WARNING: DATA RACE\nWrite at 0x1 by goroutine 7:\n  github.com/caddyserver/caddy/v2/modules/caddyhttp.(*lengthReader).Read()\n" + line
+	mention := "a log line of github.com/caddy-keywarden/keywarden/internal/gate\n"
+	for text, want := range map[string]bool{"": false, line + ours: true, line + theirs + mention: false, theirs + line + ours: true, mention: false} {
+		if got := hasRace(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
