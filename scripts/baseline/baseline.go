@@ -27,7 +27,10 @@ func (c cost) minus(o cost) cost {
 
 // least is the least of each of two measurements.
 func (c cost) least(o cost) cost {
-	return cost{allocs: min(c.allocs, o.allocs), bytes: min(c.bytes, o.bytes), nanoseconds: min(c.nanoseconds, o.nanoseconds)}
+	return cost{
+		allocs: min(c.allocs, o.allocs), bytes: min(c.bytes, o.bytes),
+		instructions: min(c.instructions, o.instructions), nanoseconds: min(c.nanoseconds, o.nanoseconds),
+	}
 }
 
 // baseline is what all benchmarks cost, and with what that was measured.
@@ -36,6 +39,16 @@ type baseline struct {
 	costs          map[string]cost
 	// uncounted says why instructions were not counted.
 	uncounted string
+}
+
+// least is the least that either measurement found of each.
+func (b baseline) least(o baseline) baseline {
+	for name, c := range o.costs {
+		if mine, ok := b.costs[name]; ok {
+			b.costs[name] = mine.least(c)
+		}
+	}
+	return b
 }
 
 func (b baseline) counted() bool { return b.uncounted == "" }

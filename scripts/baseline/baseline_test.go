@@ -53,6 +53,18 @@ PASS
 	}
 }
 
+func TestTheLeastOfSeveralProcessesCounts(t *testing.T) {
+	one, other := measured(), measured()
+	for name, c := range one.costs {
+		dear := c
+		dear.allocs, dear.bytes, dear.instructions, dear.nanoseconds = c.allocs+1, c.bytes+1000, c.instructions*2, c.nanoseconds*2
+		one.costs[name] = dear
+	}
+	if diff := cmp.Diff(measured(), one.least(other), cmp.AllowUnexported(baseline{}, cost{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestWhatHasGrownIsAFault(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -24,6 +24,9 @@ import (
 // file holds what was measured when somebody last ran make baseline.
 const file = "bench/baseline.txt"
 
+// again is how many more processes are asked before something has grown.
+const again = 2
+
 // packages are those whose BenchmarkCost is measured.
 var packages = []string{"internal/route", "internal/gate", "caddymodule"}
 
@@ -64,6 +67,17 @@ func run(ctx context.Context, write bool, flags []string) (err error) {
 		return fmt.Errorf("reading %s: %w", file, err)
 	}
 	faults := compare(os.Stdout, then, now)
+	// A process may be an exception in all of its runs: where a map or a cache
+	// has put what is asked for is chance. What others do not need is not needed.
+	for n := 0; n < again && len(faults) > 0; n++ {
+		fmt.Printf("measuring again: %v\n", errors.Join(faults...))
+		anew, err := measureAll(ctx, dir, flags)
+		if err != nil {
+			return err
+		}
+		now = now.least(anew)
+		faults = compare(os.Stdout, then, now)
+	}
 	if len(faults) > 0 {
 		return fmt.Errorf("requests cost more than %s says: %w\nif that is meant, run make baseline and say why in the commit", file, errors.Join(faults...))
 	}
