@@ -22,12 +22,6 @@ const (
 	share = 256
 	least = 32 << 20
 	most  = 128 << 20
-	// A collection goes through all that is in use: with a million cached keys it
-	// takes a quarter of a second of the processor, 39 µs a request with room for
-	// 6400 of them. So there is room for half of what is in use as well, which is
-	// half of Go's default, where that is a small share of the memory.
-	inUse      = 2
-	inUseShare = 32
 )
 
 // A percentage below this would have the collector run all the time with a
@@ -70,16 +64,14 @@ func live() uint64 {
 
 // percent is the GOGC that gives a heap with so many live bytes its room.
 func percent(live uint64, limit int64) int {
-	p := room(live, limit) * 100 / max(live, 1)
+	p := room(limit) * 100 / max(live, 1)
 	return int(min(max(p, leastPercent), mostPercent)) // at most mostPercent
 }
 
-// room is how many bytes of garbage may gather with so many live ones, under a
-// memory limit.
-func room(live uint64, limit int64) uint64 {
+// room is how many bytes of garbage may gather under a memory limit.
+func room(limit int64) uint64 {
 	if limit <= 0 || limit == math.MaxInt64 {
 		return least
 	}
-	usual := min(max(uint64(limit)/share, least), most)
-	return max(usual, min(live/inUse, uint64(limit)/inUseShare))
+	return min(max(uint64(limit)/share, least), most)
 }
