@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 	"examples/upstream":        {},
 	"scripts/compare":          {"scripts/internal/program"},
 	"scripts/baseline":         {},
+	"scripts/corpus":           {},
 	"scripts/gotest":           {},
 	"scripts/internal/program": {"internal/keys"},
 	"scripts/overhead":         {"scripts/internal/program"},

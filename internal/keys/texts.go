@@ -34,6 +34,9 @@ func newWithTexts(texts [textCount]string) *Identity {
 		size += len(text)
 		isLong = isLong || len(text) >= long
 	}
+	if size == 0 {
+		return &Identity{} // nothing is behind it, and nothing may point there
+	}
 	if isLong {
 		i := withRoom(longHead + size)
 		i.lengths[0] = long
@@ -94,8 +97,6 @@ func (i *Identity) behind(at int) unsafe.Pointer {
 // as large as some size of Go's allocator, where that matters.
 func withRoom(size int) *Identity {
 	switch {
-	case size == 0:
-		return &Identity{}
 	case size <= 32:
 		return &new(struct {
 			Identity
