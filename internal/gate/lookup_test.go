@@ -312,9 +312,11 @@ func TestKeyInUseIsRefreshedBeforeItsTTLEnds(t *testing.T) {
 	now := time.Now()
 	b.find(t, secret, now)
 	b.lookup.cache.Wait()
-	asked := make(chan struct{}, 10)
-	hold := func() { asked <- struct{}{} }
+	asked, release := make(chan struct{}, 10), make(chan struct{})
+	// Until the last of the hits: after the answer, these would ask once more.
+	hold := func() { asked <- struct{}{}; <-release }
 	b.store.hold.Store(&hold)
+	defer close(release)
 	for range 5 {
 		if _, found := b.find(t, secret, now.Add(o.TTL*9/10)); found != Hit {
 			t.Fatalf("a hit waited for the store: %s", found)
