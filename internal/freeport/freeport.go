@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"slices"
+	"os"
+	"path/filepath"
+	"strconv"
 	"testing"
+
+	"github.com/gofrs/flock"
 )
 
 // The ports are below those that the kernel gives to outgoing connections and
@@ -21,7 +25,9 @@ const (
 )
 
 // Take returns n ports at which nothing listens, and nothing of this machine is
-// likely to listen but what the caller starts.
+// likely to listen but what the caller starts. Until the test has ended, no other
+// test is given them, in whichever process: a program takes a second to listen,
+// and among hundreds of starts another came first now and then.
 func Take(t testing.TB, n int) []int {
 	t.Helper()
 	const tries = 1000
@@ -31,12 +37,33 @@ func Take(t testing.TB, n int) []int {
 			return ports
 		}
 		port := first + rand.N(last-first) //nolint:gosec // G404: it is no secret
-		if !slices.Contains(ports, port) && free(port) {
+		if reserve(t, port) && free(port) {
 			ports = append(ports, port)
 		}
 	}
 	t.Fatalf("found %d free ports of %d between %d and %d in %d tries", len(ports), n, first, last, tries)
 	return nil
+}
+
+// reserve reports whether the port is this test's from now on. Processes agree
+// by a locked file for each port, which the system unlocks should they die.
+func reserve(t testing.TB, port int) bool {
+	t.Helper()
+	dir := filepath.Join(os.TempDir(), "keywarden-test-ports")
+	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // G301: for all who test on this machine
+		t.Fatal(err)
+	}
+	lock := flock.New(filepath.Join(dir, strconv.Itoa(port)))
+	locked, err := lock.TryLock()
+	if err != nil || !locked { // an error: another user's
+		return false
+	}
+	t.Cleanup(func() {
+		if err := lock.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return true
 }
 
 // Addresses is Take with each port at 127.0.0.1.

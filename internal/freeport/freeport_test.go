@@ -40,3 +40,15 @@ func TestAPortAtWhichSomethingListensIsNotFree(t *testing.T) {
 		t.Errorf("addresses %v", got)
 	}
 }
+
+func TestAPortBelongsToOneTestUntilItEnds(t *testing.T) {
+	port := Take(t, 1)[0]
+	if reserve(t, port) {
+		t.Errorf("port %d was given away twice", port)
+	}
+	var theirs int
+	t.Run("a test that ends", func(t *testing.T) { theirs = Take(t, 1)[0] })
+	if !reserve(t, theirs) {
+		t.Errorf("port %d is kept by a test that has ended", theirs)
+	}
+}
