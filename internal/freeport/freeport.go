@@ -26,7 +26,7 @@ const (
 
 // Take returns n ports at which nothing listens, and nothing of this machine is
 // likely to listen but what the caller starts. Until the test has ended, no other
-// test is given them, in whichever process: a program takes a second to listen,
+// test of this user is given them, in whichever process: a program takes a second to listen,
 // and among hundreds of starts another came first now and then.
 func Take(t testing.TB, n int) []int {
 	t.Helper()
@@ -49,13 +49,17 @@ func Take(t testing.TB, n int) []int {
 // by a locked file for each port, which the system unlocks should they die.
 func reserve(t testing.TB, port int) bool {
 	t.Helper()
-	dir := filepath.Join(os.TempDir(), "keywarden-test-ports")
-	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // G301: for all who test on this machine
+	// Nobody can lock another user's files: each user has a folder.
+	dir := filepath.Join(os.TempDir(), "keywarden-test-ports-"+strconv.Itoa(os.Getuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	lock := flock.New(filepath.Join(dir, strconv.Itoa(port)))
 	locked, err := lock.TryLock()
-	if err != nil || !locked { // an error: another user's
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !locked {
 		return false
 	}
 	t.Cleanup(func() {
