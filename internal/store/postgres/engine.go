@@ -19,7 +19,7 @@ func (p *pools) engine() sqlstore.Engine {
 	return sqlstore.Engine{
 		Read: p.adminDB, Write: p.adminDB, Feed: p.feedDB, Lookup: p.find, Begin: p.begin, Note: p.note, Now: clock,
 		Numbers: numbers, Renumber: renumber, Insert: insert, Use: recordUse, Among: among, Unhurry: unhurry, Wake: wake, Orders: orders,
-		Using: func(string) string { return "" }, Contains: contains, Owned: owned, Few: few, Arm: arm, PassLocked: "FOR NO KEY UPDATE SKIP LOCKED", Text: text,
+		Using: func(string) string { return "" }, Contains: contains, Owned: owned, Few: few, Arm: arm, Postings: postings, PassLocked: "FOR NO KEY UPDATE SKIP LOCKED", Text: text,
 	}
 }
 
@@ -155,6 +155,13 @@ func few(column string) string { return column + " + 0" }
 
 // arm is limited by itself, or all of it would be read before the first.
 func arm(text, most string) string { return "(" + text + " ORDER BY 1 DESC LIMIT " + most + ")" }
+
+// postings must not be left to the planner: in the minute after a large import,
+// when the server has not counted the rows yet, it would read all of them, which
+// takes six times as long. A subquery with an OFFSET stays one.
+func postings(condition string) string {
+	return `text_parts p CROSS JOIN LATERAL (SELECT t.bucket, t.postings FROM text_postings t WHERE t.part = p.part AND ` + condition + ` OFFSET 0) t WHERE TRUE`
+}
 
 // orders are the expressions that are indexed, to the letter.
 var orders = map[string]string{

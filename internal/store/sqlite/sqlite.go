@@ -71,9 +71,10 @@ func openWith(ctx context.Context, path string, migrations fs.FS, o keys.Options
 		Note:   pools.note, Now: clock,
 		Numbers: numbers, Insert: insert, Use: use,
 		Among: among, Using: using, Contains: contains, Owned: owned, Orders: orders,
-		Few:  func(column string) string { return column }, // it is told which index to use
-		Arm:  func(text, _ string) string { return text },  // it merges them in order
-		Text: func(text string) any { return text },
+		Few:      func(column string) string { return column }, // it is told which index to use
+		Arm:      func(text, _ string) string { return text },  // it merges them in order
+		Postings: postings,
+		Text:     func(text string) any { return text },
 	}, w.wokenBy(o))
 	return &Store{shared, w, find, pools}, nil
 }
@@ -144,6 +145,11 @@ func contains(column, parameter string) string { return "instr(" + column + ", "
 var orders = map[string]string{"keys_owner": "k.owner", "keys_by_name": "k.by_name", "keys_by_expiry": "k.by_expiry", "keys_unused": "k.used_day"}
 
 func owned(column, parameter string) string { return column + " = " + parameter }
+
+// postings takes the parts first: SQLite keeps the order of a CROSS JOIN.
+func postings(condition string) string {
+	return `text_parts p CROSS JOIN text_postings t WHERE t.part = p.part AND ` + condition
+}
 
 func among(column, parameter string, list any) (string, any) {
 	text, err := json.Marshal(list)

@@ -135,11 +135,11 @@ const (
 )
 
 // partsSQL takes the parts in turn, which are few, and of each the rows that
-// are asked for: hence CROSS JOIN, by which SQLite keeps that order.
+// are asked for.
 func (s *Store) partsSQL(which string, all []wanted) (string, []any) {
 	var st statement
-	return `SELECT p.part, p.size, p.members, t.bucket, t.postings FROM text_parts p CROSS JOIN text_postings t
-		WHERE t.part = p.part AND ` + st.among(&s.engine, "t.bucket", bucketsOf(all)) + which + ` ORDER BY p.part`, st.args
+	from := s.engine.Postings(st.among(&s.engine, "t.bucket", bucketsOf(all)))
+	return `SELECT p.part, p.size, p.members, t.bucket, t.postings FROM ` + from + which + ` ORDER BY p.part`, st.args
 }
 
 // readParts yields the parts in which any of the wanted may be. One statement

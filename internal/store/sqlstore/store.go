@@ -72,6 +72,10 @@ type Engine struct {
 	// Arm is one of several selects of numbers, of which together at most the
 	// greatest are asked for, as many as the parameter says.
 	Arm func(text, most string) string
+	// Postings is all parts p of the index of texts, joined with those of their
+	// rows t that the condition asks for, whatever the planner believes: part by
+	// part, by the primary key. A WHERE ends it, to which AND may be added.
+	Postings func(condition string) string
 	// PassLocked ends a select for an update that must not wait for rows
 	// which other transactions are changing; "" where there are no others.
 	PassLocked string
