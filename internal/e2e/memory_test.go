@@ -15,21 +15,12 @@ import (
 
 // BenchmarkMemoryOfAMillionCachedKeys measures what the whole process takes
 // with a million keys in its cache, half of them restricted to some APIs: with
-// all the machine's memory, and with a limit. For a quick look
-// KEYWARDEN_BENCH_KEYS says another number.
+// all the machine's memory, and with a limit.
 func BenchmarkMemoryOfAMillionCachedKeys(b *testing.B) {
-	size := 1_000_000
-	if n, err := strconv.Atoi(os.Getenv("KEYWARDEN_BENCH_KEYS")); err == nil {
-		size = n
-	}
-	dir := b.TempDir()
+	size, dir := millionOrFewer(), b.TempDir()
 	g := Start(b, Options{Config: caddyfile, Dir: dir})
 	began := time.Now()
-	const some = 10_000
-	for first := 0; first < size; first += some {
-		answer := g.Admin("POST", "/v1/keys/import", map[string]any{"keys": importable(first, min(some, size-first))})
-		Expect(b, answer, http.StatusCreated, "")
-	}
+	importMany(b, g, size)
 	imported := time.Since(began)
 	g.Stop()
 
@@ -46,6 +37,24 @@ func BenchmarkMemoryOfAMillionCachedKeys(b *testing.B) {
 		})
 	}
 	b.Logf("importing took %s", imported)
+}
+
+// millionOrFewer is how many keys a benchmark has: for a quick look
+// KEYWARDEN_BENCH_KEYS says another number.
+func millionOrFewer() int {
+	if n, err := strconv.Atoi(os.Getenv("KEYWARDEN_BENCH_KEYS")); err == nil {
+		return n
+	}
+	return 1_000_000
+}
+
+func importMany(b *testing.B, g *Gateway, size int) {
+	b.Helper()
+	const some = 10_000
+	for first := 0; first < size; first += some {
+		answer := g.Admin("POST", "/v1/keys/import", map[string]any{"keys": importable(first, min(some, size-first))})
+		Expect(b, answer, http.StatusCreated, "")
+	}
 }
 
 // measureWarm starts a gateway and measures it until its cache is warm.

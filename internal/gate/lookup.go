@@ -357,7 +357,11 @@ func (l *Lookup) fill(ctx context.Context) error {
 		return err
 	}
 	return l.known.fill(uint(counts.Active+counts.Disabled+counts.Expired), func(yield func(keys.Digest) bool) error { //nolint:gosec // G115: counts are not negative
-		return l.store.Digests(ctx, yield)
+		reading := newGentle()
+		return l.store.Digests(ctx, func(digest keys.Digest) bool {
+			reading.rest(ctx)
+			return yield(digest)
+		})
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 
 // warmStep is how many keys are put into the cache before it is waited for:
 // ristretto drops what it is given faster than it works off.
-const warmStep = 1000
+const warmStep = 100
 
 // Warm reads up to most keys into the cache, those first that were used last,
 // so that their first requests here find them. It is one query, beside those
@@ -21,6 +21,7 @@ func (l *Lookup) Warm(ctx context.Context, most int) (int, error) {
 		return 0, nil
 	}
 	tickets, began, read := l.cache.Tickets(), time.Since(l.start), 0
+	reading := newGentle()
 	err := l.store.Recent(ctx, most, func(id *keys.Identity) bool {
 		if read == most { // a key in its grace has two secrets
 			return false
@@ -31,6 +32,7 @@ func (l *Lookup) Warm(ctx context.Context, most int) (int, error) {
 		if read++; read%warmStep == 0 {
 			l.cache.Wait()
 		}
+		reading.rest(ctx)
 		return ctx.Err() == nil
 	})
 	l.cache.Wait()
