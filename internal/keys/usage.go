@@ -30,6 +30,7 @@ type What struct {
 // Tally holds the counts of a key since the last flush. The first few are found
 // without a lock: most keys do the same few things all day.
 type Tally struct {
+	One   Tallied                    // what First begins with, in the same block of memory
 	First [8]atomic.Pointer[Tallied] // those that are not nil come first
 	Mu    sync.RWMutex
 	More  map[What]*Tallied

@@ -178,7 +178,7 @@ func TestWhatIsToldApartIsBoundedByNode(t *testing.T) {
 			total += n
 		}
 	}
-	if total != 100 || r.apart.Load() != 0 {
+	if total != 100 || r.apart.Load() > 30/2 {
 		t.Errorf("%d of 100 were counted, %d are told apart after the flush", total, r.apart.Load())
 	}
 }
@@ -346,7 +346,9 @@ func TestARequestThatFoundATallyBeforeAFlushIsCountedAfterIt(t *testing.T) {
 	id := createKey(t, s)
 	r.Count(id, reads("a"), noon)
 	found := r.tallied(id, reads("a")) // and stops here
-	flush(t, r)
+	for range 2 {                      // by the second, nothing was counted
+		flush(t, r)
+	}
 	found.N.Add(1)
 	flush(t, r)
 	if got := counted(t, s, id.ID())["a"]; got != 2 {
@@ -358,6 +360,51 @@ func TestARequestThatFoundATallyBeforeAFlushIsCountedAfterIt(t *testing.T) {
 	r.collect(time.Now().Add(2 * retirement))
 	if len(r.retired) != 0 {
 		t.Errorf("%d tallies are kept for ever", len(r.retired))
+	}
+}
+
+func TestATallyStaysWithItsKeyWhileAllOfItGoesOn(t *testing.T) {
+	s := newStore(t)
+	r := New(s)
+	id := createKey(t, s)
+	count := func(endpoints ...string) *keys.Tally {
+		for _, endpoint := range endpoints {
+			r.Count(id, reads(endpoint), noon)
+		}
+		return id.Tally.Load()
+	}
+	first := count("a", "b")
+	for range 3 {
+		flush(t, r)
+		if id.Tally.Load() != first {
+			t.Error("it was taken away")
+		}
+		count("b", "a")
+	}
+	flush(t, r)
+	if count("a"); id.Tally.Load() != first || r.apart.Load() != 2 {
+		t.Errorf("%d things are told apart, want 2", r.apart.Load())
+	}
+	flush(t, r) // b was not counted
+	if id.Tally.Load() != nil || r.apart.Load() != 0 || len(r.pending) != 0 {
+		t.Errorf("it stays for ever: %d things are told apart, %d keys looked at", r.apart.Load(), len(r.pending))
+	}
+	if diff := cmp.Diff(map[string]int64{"a": 5, "b": 4}, counted(t, s, id.ID())); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestTheMinuteOfAKeptTallyIsThatOfItsLastUse(t *testing.T) {
+	s := newStore(t)
+	r := New(s)
+	id := createKey(t, s)
+	for _, at := range []time.Duration{59_900 * time.Millisecond, 60_200 * time.Millisecond} { // within a second
+		r.Count(id, reads("a"), noon.Add(at))
+		flush(t, r)
+	}
+	got, err := s.Usage(t.Context(), keys.UsageQuery{Key: id.ID(), From: noon, To: noon.Add(time.Hour), Step: keys.Minute})
+	if err != nil || len(got.Buckets) != 2 {
+		t.Errorf("counted in %v (%v), want two minutes", got, err)
 	}
 }
 

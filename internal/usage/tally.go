@@ -47,7 +47,11 @@ func (r *Recorder) add(t *keys.Tally, what keys.What) *keys.Tallied {
 	}
 	r.apart.Add(1)
 	what.Endpoint = strings.Clone(what.Endpoint) // it is a part of the request's path
-	c := &keys.Tallied{What: what}
+	c := &t.One
+	if t.First[0].Load() != nil {
+		c = new(keys.Tallied)
+	}
+	c.What = what // nobody has seen it yet
 	for i := range t.First {
 		if t.First[i].CompareAndSwap(nil, c) {
 			return c
@@ -81,8 +85,50 @@ type retired struct {
 
 const retirement = 30 * time.Second
 
-// collect takes what was marked and counted from the keys.
+// collect takes what was marked and counted from the keys. A tally stays with
+// its key as long as all that it tells apart goes on, and is little: a new one
+// for each flush would keep the collector busy, and the processor waiting for
+// memory.
 func (r *Recorder) collect(now time.Time) {
+	r.drainRetired(now)
+	r.mu.Lock()
+	pending := r.pending
+	r.pending = nil
+	r.mu.Unlock()
+	r.apart.Store(0)
+	inUse := pending[:0]
+	for _, id := range pending {
+		if t := id.Tally.Load(); t != nil && r.goesOn(id.ID(), t) {
+			r.keepLast(id)
+			inUse = append(inUse, id)
+			continue
+		}
+		id.Unqueue()
+		r.keepLast(id)
+		if t := id.Tally.Swap(nil); t != nil {
+			r.drain(id.ID(), t)
+			r.retired = append(r.retired, retired{id.ID(), t, now})
+		}
+	}
+	clear(pending[len(inUse):])
+	r.mu.Lock()
+	r.pending = append(inUse, r.pending...)
+	r.mu.Unlock()
+}
+
+// goesOn takes what was counted, and reports whether the tally may stay: it
+// must leave room for what is new, for its key and for others.
+func (r *Recorder) goesOn(key keys.ID, t *keys.Tally) bool {
+	things, used := r.drain(key, t)
+	if used < things || things > int64(len(t.First)) || r.apart.Load()+things > r.perNode/2 {
+		return false
+	}
+	r.apart.Add(things)
+	return true
+}
+
+// drainRetired looks at the tallies that were taken away.
+func (r *Recorder) drainRetired(now time.Time) {
 	for _, old := range r.retired {
 		r.drain(old.key, old.tally)
 	}
@@ -94,20 +140,6 @@ func (r *Recorder) collect(now time.Time) {
 	}
 	clear(r.retired[len(kept):])
 	r.retired = kept
-
-	r.mu.Lock()
-	pending := r.pending
-	r.pending = nil
-	r.mu.Unlock()
-	r.apart.Store(0)
-	for _, id := range pending {
-		id.Unqueue()
-		r.keepLast(id)
-		if t := id.Tally.Swap(nil); t != nil {
-			r.drain(id.ID(), t)
-			r.retired = append(r.retired, retired{id.ID(), t, now})
-		}
-	}
 }
 
 // keepLast notes when a key was last used.
@@ -121,27 +153,28 @@ func (r *Recorder) keepLast(id *keys.Identity) {
 	}
 }
 
-// drain moves the counts of a tally to those that wait to be written.
-func (r *Recorder) drain(key keys.ID, t *keys.Tally) {
+// drain moves the counts of a tally to those that wait to be written. It
+// returns how many things it tells apart, and how many were counted.
+func (r *Recorder) drain(key keys.ID, t *keys.Tally) (things, used int64) {
+	take := func(c *keys.Tallied) {
+		things++
+		if n := c.N.Swap(0); n > 0 {
+			used++
+			r.idle = false
+			r.waiting.add(key, c.What, n, c.Last.Load(), r.limits.waiting)
+		}
+	}
 	for i := range t.First {
 		c := t.First[i].Load()
 		if c == nil {
-			return
+			return things, used
 		}
-		r.take(key, c)
+		take(c)
 	}
 	t.Mu.RLock()
 	defer t.Mu.RUnlock()
 	for _, c := range t.More {
-		r.take(key, c)
+		take(c)
 	}
-}
-
-func (r *Recorder) take(key keys.ID, c *keys.Tallied) {
-	n := c.N.Swap(0)
-	if n == 0 {
-		return
-	}
-	r.idle = false
-	r.waiting.add(key, c.What, n, time.UnixMilli(c.Last.Load()), r.limits.waiting)
+	return things, used
 }

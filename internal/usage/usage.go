@@ -41,11 +41,11 @@ type Recorder struct {
 	limits
 	// keep is how long usage is kept, in nanoseconds; 0: none is counted.
 	keep atomic.Int64
-	// apart is how many things were told apart since the last flush.
+	// apart is how many things are told apart.
 	apart atomic.Int64
 
 	mu      sync.Mutex
-	pending []*keys.Identity
+	pending []*keys.Identity // at which the next flush looks
 
 	// What follows belongs to the flush that is under way: one at a time.
 	flushing sync.Mutex
@@ -62,7 +62,7 @@ type Recorder struct {
 func New(store Store) *Recorder {
 	r := &Recorder{
 		store: store, limits: defaultLimits, unwritten: map[keys.ID]time.Time{},
-		waiting: waiting{writer: "usage_" + uuid.NewString(), counts: map[place]*count{}},
+		waiting: waiting{writer: "usage_" + uuid.NewString(), counts: map[place]count{}},
 		touches: turn{every: touchInterval}, adds: turn{every: addInterval},
 	}
 	r.keep.Store(int64(DefaultKeep))
@@ -90,8 +90,8 @@ func (r *Recorder) Count(id *keys.Identity, what keys.What, now time.Time) {
 	changed := what.Outcome == keys.OutcomeAllowed && id.UsedAt(milli, resolution)
 	if r.keep.Load() > 0 {
 		c := r.tallied(id, what)
+		mark(&c.Last, milli) // first: what is counted has a time
 		c.N.Add(1)
-		mark(&c.Last, milli)
 		changed = true
 	}
 	if changed {
@@ -99,11 +99,11 @@ func (r *Recorder) Count(id *keys.Identity, what keys.What, now time.Time) {
 	}
 }
 
-// mark moves the time of a count forward, if that is by enough to matter.
+// mark moves the time of a count forward.
 func mark(at *atomic.Int64, milli int64) {
 	for {
 		last := at.Load()
-		if milli-last < resolution.Milliseconds() || at.CompareAndSwap(last, milli) { // never back to an earlier time
+		if milli <= last || at.CompareAndSwap(last, milli) { // never back to an earlier time
 			return
 		}
 	}

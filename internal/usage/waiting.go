@@ -18,7 +18,7 @@ type waiting struct {
 	// sent is a batch of which nobody knows whether it was written: it is sent
 	// again as it was, so that it is not counted twice.
 	sent   *keys.UsageBatch
-	counts map[place]*count
+	counts map[place]count
 	lost   int64 // requests for which there was no room
 }
 
@@ -29,33 +29,23 @@ type place struct {
 	what keys.What
 }
 
-type count struct {
-	n    int64
-	last time.Time
-}
+type count struct{ n, last int64 } // last in Unix milliseconds
 
 // add adds n requests. While the store is down this grows: from half of most
 // on, requests of an hour are counted together, and beyond it there is no room
 // for what is new.
-func (w *waiting) add(key keys.ID, what keys.What, n int64, last time.Time, most int) {
-	at := place{keys.Minute.Floor(last).Unix(), key, what}
-	c := w.counts[at]
-	if c == nil && len(w.counts) >= most/2 {
-		at.at = keys.Hour.Floor(last).Unix()
-		c = w.counts[at]
+func (w *waiting) add(key keys.ID, what keys.What, n, last int64, most int) {
+	at := place{keys.Minute.Floor(time.UnixMilli(last)).Unix(), key, what}
+	c, known := w.counts[at]
+	if !known && len(w.counts) >= most/2 {
+		at.at = keys.Hour.Floor(time.UnixMilli(last)).Unix()
+		c, known = w.counts[at]
 	}
-	if c == nil {
-		if len(w.counts) >= most {
-			w.lost += n
-			return
-		}
-		c = new(count)
-		w.counts[at] = c
+	if !known && len(w.counts) >= most {
+		w.lost += n
+		return
 	}
-	c.n += n
-	if last.After(c.last) {
-		c.last = last
-	}
+	w.counts[at] = count{c.n + n, max(c.last, last)}
 }
 
 // write writes all, some at a time.
@@ -68,7 +58,7 @@ func (w *waiting) write(ctx context.Context, store Store, some int) error {
 		w.sent = &keys.UsageBatch{Writer: w.writer, Number: w.number, Used: make([]keys.Used, len(places))}
 		for i, at := range places {
 			c := w.counts[at]
-			w.sent.Used[i] = keys.Used{Key: at.key, What: at.what, N: c.n, LastAt: c.last}
+			w.sent.Used[i] = keys.Used{Key: at.key, What: at.what, N: c.n, LastAt: time.UnixMilli(c.last)}
 			delete(w.counts, at)
 		}
 		if err := w.send(ctx, store); err != nil {
