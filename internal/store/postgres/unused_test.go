@@ -45,8 +45,10 @@ func TestNotingAUseTouchesNoIndexButOnceADay(t *testing.T) {
 		if err := conn.QueryRow(t.Context(), text).Scan(&all, &within); err != nil {
 			return err
 		}
-		// Where a page has no room left, a row moves to another one all the same.
-		if all < (uses+1)*len(ks) || within < uses*len(ks)*8/10 {
+		// Where a page has no room left, a row moves to another one all the same,
+		// and no room is made while the server gathers statistics of the table.
+		// Were an index touched, there would be none.
+		if all < (uses+1)*len(ks) || within < uses*len(ks)*3/10 {
 			return fmt.Errorf("%d of %d updates touched no index", within, all)
 		}
 		return nil
