@@ -19,7 +19,7 @@ type turn struct {
 // due reports whether to write n things now. What would soon find no room to
 // wait in is not made to wait either.
 func (t *turn) due(now time.Time, n int, l limits) bool {
-	return n <= l.batch || n >= l.waiting/4 || !t.at(now).Equal(t.last)
+	return n <= l.batch || n >= l.waiting/2 || !t.at(now).Equal(t.last)
 }
 
 // taken says that all was written.

@@ -135,7 +135,7 @@ func TestATurnThatFailedIsTakenWithTheNextFlush(t *testing.T) {
 
 func TestWhatHasNoRoomToWaitIsWritten(t *testing.T) {
 	b := newBusy(t, 10)
-	b.limits.waiting = 4 * 10
+	b.limits.waiting = 2 * 10
 	b.pass(noon, noon.Add(time.Minute))
 	if b.store.touched != 10*6 || b.store.added != 10*6 {
 		t.Errorf("in a minute %d times of use and %d counts, want 60 of each", b.store.touched, b.store.added)

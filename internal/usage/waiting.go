@@ -31,13 +31,13 @@ type place struct {
 
 type count struct{ n, last int64 } // last in Unix milliseconds
 
-// add adds n requests. While the store is down this grows: from half of most
-// on, requests of an hour are counted together, and beyond it there is no room
+// add adds n requests. While the store is down this grows: from three quarters of
+// most on, requests of an hour are counted together, and beyond it there is no room
 // for what is new.
 func (w *waiting) add(key keys.ID, what keys.What, n, last int64, most int) {
 	at := place{keys.Minute.Floor(time.UnixMilli(last)).Unix(), key, what}
 	c, known := w.counts[at]
-	if !known && len(w.counts) >= most/2 {
+	if !known && len(w.counts) >= most/4*3 {
 		at.at = keys.Hour.Floor(time.UnixMilli(last)).Unix()
 		c, known = w.counts[at]
 	}

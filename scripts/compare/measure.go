@@ -81,7 +81,7 @@ func (w *world) measure(ctx context.Context, s *subject) (r round, err error) {
 	if err != nil {
 		return r, err
 	}
-	l, err := w.run(ctx, s, w.length, used)
+	l, err := w.run(ctx, s, s.length(w.length), used)
 	if err != nil {
 		return r, err
 	}
@@ -99,6 +99,16 @@ func (w *world) measure(ctx context.Context, s *subject) (r round, err error) {
 		cpu:      (after - before) / time.Duration(l.Requests),
 		resident: resident,
 	}, nil
+}
+
+// length is how long a subject is measured, where it is usual so long. What a
+// hundred thousand keys were used for is written down every 20 to 60 seconds: a
+// short time would hold all of it or nothing.
+func (s *subject) length(usual time.Duration) time.Duration {
+	if s.scale != nil {
+		return largeTimes * usual
+	}
+	return usual
 }
 
 // large are the large cases, if they were asked for.

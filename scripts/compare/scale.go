@@ -28,6 +28,9 @@ type scale struct {
 // largeRounds is how often a large case is measured: each start fills a cache.
 const largeRounds = 3
 
+// largeTimes is how many times as long as the others it is measured.
+const largeTimes = 8
+
 // sampled bounds how many of the keys are used: the load generator holds a
 // prepared request for each.
 const sampled = 100_000
