@@ -40,11 +40,39 @@ func TestTheHeapHasThatRoomWhateverItsSize(t *testing.T) {
 		{"a million keys", 400 * mib, 16},
 		{"a hundred million keys", 40 << 30, 10},
 	} {
-		if got := percent(c.live, 16<<30); got != c.want {
+		if got := percent(c.live, 64*mib); got != c.want {
 			t.Errorf("%s: GOGC %d, want %d", c.name, got, c.want)
 		}
 	}
 }
+
+func TestThereIsMoreRoomWhereCollectionsTakeTooMuchTime(t *testing.T) {
+	const usual = 64 * mib
+	for _, c := range []struct {
+		name         string
+		before, live uint64
+		share        float64
+		want         uint64
+	}{
+		{"at first", 0, 0, 0, usual},
+		{"few keys, many requests", usual, 8 * mib, 0.04, usual},
+		{"few keys, too many requests", usual, 8 * mib, 0.2, usual},
+		{"many keys, few requests", usual, 280 * mib, 0.02, usual},
+		{"many keys, more requests", usual, 280 * mib, 0.1, 128 * mib},
+		{"many keys, many requests", usual, 280 * mib, 0.5, 280 * mib},
+		{"it goes on so", 280 * mib, 280 * mib, 0.05, 280 * mib},
+		{"fewer requests again", 280 * mib, 280 * mib, 0.04, 224 * mib},
+		{"none any more", 280 * mib, 280 * mib, 0.0001, 140 * mib},
+		{"for long", 100 * mib, 280 * mib, 0, usual},
+		{"keys are gone", 280 * mib, 100 * mib, 0.05, 100 * mib},
+	} {
+		if got := roomFor(c.before, usual, c.live, c.share); got/mib != c.want/mib {
+			t.Errorf("%s: %d MiB, want %d", c.name, got/mib, c.want/mib)
+		}
+	}
+}
+
+func first(live uint64, _ float64) uint64 { return live }
 
 // settings puts back what Keep has changed.
 func settings(t *testing.T) {
@@ -69,7 +97,7 @@ func TestThePaceFollowsTheHeapAfterEachCollection(t *testing.T) {
 	calls := make(chan uint64, 100)
 	afterEachCollection(func() {
 		select {
-		case calls <- live():
+		case calls <- first(measure()):
 		default: // the test has seen enough
 		}
 	})
