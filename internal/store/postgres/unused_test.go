@@ -14,7 +14,9 @@ import (
 // unused keys, and no other one does (heap-only tuples).
 func TestNotingAUseTouchesNoIndexButOnceADay(t *testing.T) {
 	t.Parallel()
-	address := pgtest.Database(t)
+	// While a transaction takes long, be it in another database, a server makes
+	// no room on pages: other tests have many of those.
+	address := pgtest.Start(t, pgtest.Options{}).Database(t)
 	s := openTest(t, address, Options{})
 	conn := pgtest.Connect(t, address)
 	ks := make([]keys.New, 300)
