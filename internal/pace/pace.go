@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 	"time"
 )
 
@@ -51,12 +52,15 @@ func Keep() {
 
 // keeper remembers the last collection.
 type keeper struct {
+	mu    sync.Mutex // a cleanup may still run when that of the next collection begins
 	at    time.Time
 	spent float64 // seconds that collections have taken until then
 	room  uint64
 }
 
 func (k *keeper) adjust() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	live, spent := measure()
 	now := time.Now()
 	share := (spent - k.spent) / (max(now.Sub(k.at), time.Millisecond).Seconds() * float64(runtime.GOMAXPROCS(0)))
