@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-keywarden/keywarden/internal/store/pgtest"
 )
 
 // BenchmarkRequestsBesideWarming is what requests with a cached key take while
@@ -14,7 +16,7 @@ import (
 // what they take at the same gateway when that is done.
 func BenchmarkRequestsBesideWarming(b *testing.B) {
 	size := millionOrFewer()
-	s := startShared(b, counted)
+	s := startShared(b, pgtest.Options{})
 	first := s.gateway(nil)
 	importMany(b, first, size)
 	key := first.Create(nil)

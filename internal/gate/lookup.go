@@ -359,8 +359,9 @@ func (l *Lookup) fill(ctx context.Context) error {
 	return l.known.fill(uint(counts.Active+counts.Disabled+counts.Expired), func(yield func(keys.Digest) bool) error { //nolint:gosec // G115: counts are not negative
 		reading := newGentle()
 		return l.store.Digests(ctx, func(digest keys.Digest) bool {
+			more := yield(digest)
 			reading.rest(ctx)
-			return yield(digest)
+			return more
 		})
 	})
 }
