@@ -24,8 +24,8 @@ type Entry struct {
 // again for this entry, of a known secret, before it is too old.
 func (e Entry) StartRefresh() bool { return e.Identity.StartRefresh() }
 
-// RefreshFailed lets a later caller try again.
-func (e Entry) RefreshFailed() { e.Identity.RefreshFailed() }
+// EndRefresh lets a later caller ask again.
+func (e Entry) EndRefresh() { e.Identity.EndRefresh() }
 
 // unknown is a secret that the store does not know.
 type unknown struct {
@@ -85,8 +85,10 @@ func New(maxKeys, maxUnknown int64) (*Cache, error) {
 // judge.
 func (c *Cache) Get(d *keys.Digest) (Entry, bool) {
 	generation := c.generation.Load()
-	if id, ok := c.known.get(d); ok && id != nil && sameGeneration(id.Stamp, generation) && id.Digest.Is(d) {
-		return Entry{id, stampedAt(id.Stamp)}, true
+	if id, ok := c.known.get(d); ok && id != nil {
+		if stamp := id.Stamp.Load(); sameGeneration(stamp, generation) && id.Digest.Is(d) {
+			return Entry{id, stampedAt(stamp)}, true
+		}
 	}
 	if u, ok := c.unknown.get(d); ok && u != nil && u.generation == generation && u.digest.Is(d) {
 		return Entry{nil, u.checkedAt}, true
@@ -127,7 +129,8 @@ func (t *Tickets) Of(d *keys.Digest) Ticket {
 
 // Put remembers the store's answer (nil: unknown), unless the secret was
 // invalidated after the ticket was taken; then it reports false, and the
-// answer may be out of date. An Identity is put once, by who has made it.
+// answer may be out of date. An Identity is put once, by who has made it. Where
+// one that says the same is remembered, that one stays, and is as fresh.
 func (c *Cache) Put(t Ticket, id *keys.Identity, checkedAt time.Duration) bool {
 	s := c.stripe(&t.digest)
 	s.Lock()
@@ -165,8 +168,16 @@ func (c *Cache) Fill(t Ticket, id *keys.Identity, checkedAt time.Duration) bool 
 	return true
 }
 
+// keep leaves an Identity where it is as long as nothing changes: how its key is
+// used is counted with it, and the collector has nothing to take away.
 func (c *Cache) keep(t *Ticket, id *keys.Identity, checkedAt time.Duration) {
-	id.Digest, id.Stamp = t.digest, stamp(checkedAt, t.generation)
+	id.Digest = t.digest
+	if old, ok := c.known.get(&t.digest); ok && old != nil && sameGeneration(old.Stamp.Load(), t.generation) && old.Same(id) {
+		old.Stamp.Store(stamp(checkedAt, t.generation))
+		old.EndRefresh()
+		return
+	}
+	id.Stamp.Store(stamp(checkedAt, t.generation))
 	c.known.set(&t.digest, id)
 }
 

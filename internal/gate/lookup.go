@@ -60,6 +60,7 @@ type LookupOptions struct {
 // Finder is what is needed of a keys.Store.
 type Finder interface {
 	Find(ctx context.Context, d keys.Digest) (*keys.Identity, error)
+	FindMany(ctx context.Context, ds []keys.Digest) ([]*keys.Identity, error)
 	Digests(ctx context.Context, yield func(keys.Digest) bool) error
 	Recent(ctx context.Context, limit int, yield func(*keys.Identity) bool) error
 	Counts(ctx context.Context, now time.Time) (keys.Counts, error)
@@ -71,8 +72,9 @@ type Lookup struct {
 	store   Finder
 	cache   *cache.Cache
 	flight  singleflight.Group
+	again   refreshes
 	flights sync.WaitGroup // who waits for one, and refreshes
-	breaker *gobreaker.CircuitBreaker[*keys.Identity]
+	breaker *gobreaker.CircuitBreaker[struct{}]
 	unknown *rate.Limiter
 	known   filter
 	rounds  rounds
@@ -110,7 +112,7 @@ func NewLookup(store Finder, o LookupOptions) (*Lookup, error) {
 		return nil, err
 	}
 	l := &Lookup{store: store, cache: c, start: time.Now(), unknown: rate.NewLimiter(0, 0)}
-	l.breaker = gobreaker.NewCircuitBreaker[*keys.Identity](gobreaker.Settings{
+	l.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         "key store",
 		Timeout:      breakerPause,
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
@@ -149,7 +151,7 @@ func (l *Lookup) Find(ctx context.Context, d *keys.Digest, now time.Time) (*keys
 		// From four fifths of its ttl on, a key in use is looked up again
 		// in the background: a hit never waits for the store.
 		if age > o.TTL-o.TTL/5 && e.StartRefresh() {
-			l.refresh(*d, e) //nolint:contextcheck // it outlives the request on purpose
+			l.refresh(e)
 		}
 		return e.Identity, Hit, nil
 	}
@@ -173,7 +175,7 @@ func (l *Lookup) miss(ctx context.Context, d keys.Digest, kept cache.Entry, left
 	}
 	if kept.Identity != nil && l.down() {
 		if kept.StartRefresh() {
-			l.refresh(d, kept) //nolint:contextcheck // it outlives the request on purpose
+			l.refresh(kept)
 		}
 		return kept.Identity, Stale, nil
 	}
@@ -258,16 +260,18 @@ func (l *Lookup) ask(ctx context.Context, d keys.Digest) (*keys.Identity, error)
 	for range 2 {
 		ticket := l.cache.Ticket(&d)
 		began := time.Since(l.start)
-		found, err := l.breaker.Execute(func() (*keys.Identity, error) { return l.query(ctx, d) })
-		if err != nil && !errors.Is(err, keys.ErrNoSuchKey) {
-			return nil, fmt.Errorf("asking the key store: %w", err)
-		}
-		id = found
-		if err != nil {
-			id = nil
+		id = nil
+		err := l.query(ctx, func(ctx context.Context) (err error) {
+			id, err = l.store.Find(ctx, d)
+			return err
+		})
+		switch {
+		case errors.Is(err, keys.ErrNoSuchKey):
 			if l.known.mayHold(&d) { // by mistake, and so without a token
 				l.charge()
 			}
+		case err != nil:
+			return nil, err
 		}
 		if l.cache.Put(ticket, id, began) {
 			break
@@ -278,29 +282,26 @@ func (l *Lookup) ask(ctx context.Context, d keys.Digest) (*keys.Identity, error)
 	return id, nil
 }
 
-func (l *Lookup) query(ctx context.Context, d keys.Digest) (*keys.Identity, error) {
-	done := func(error) {}
-	if l.Observe != nil {
-		ctx, done = l.Observe(ctx)
-	}
-	id, err := l.store.Find(ctx, d)
-	done(err)
-	if err == nil || errors.Is(err, keys.ErrNoSuchKey) {
-		l.failed.Store(0)
-	} else {
-		l.failed.Store(int64(time.Since(l.start)))
-	}
-	return id, err
-}
-
-// refresh looks a secret up beside the requests. It takes the digest by value,
-// so that a hit which needs no refresh leaves it on the stack.
-func (l *Lookup) refresh(d keys.Digest, e cache.Entry) {
-	l.flights.Go(func() {
-		if _, err := l.fetch(context.Background(), d, false); err != nil {
-			e.RefreshFailed() // the next request tries again; the breaker keeps that cheap
+// query asks the store, unless it has failed again and again a moment ago.
+func (l *Lookup) query(ctx context.Context, question func(context.Context) error) error {
+	_, err := l.breaker.Execute(func() (struct{}, error) {
+		done := func(error) {}
+		if l.Observe != nil {
+			ctx, done = l.Observe(ctx)
 		}
+		err := question(ctx)
+		done(err)
+		if err == nil || errors.Is(err, keys.ErrNoSuchKey) {
+			l.failed.Store(0)
+		} else {
+			l.failed.Store(int64(time.Since(l.start)))
+		}
+		return struct{}{}, err
 	})
+	if err != nil && !errors.Is(err, keys.ErrNoSuchKey) {
+		return fmt.Errorf("asking the key store: %w", err)
+	}
+	return err
 }
 
 // Apply forgets what a committed change may have altered. When it returns,

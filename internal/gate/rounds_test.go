@@ -76,7 +76,7 @@ func newNode(t *testing.T, o LookupOptions) (node *bench, source *deaf, other ke
 			t.Error(err)
 		}
 	})
-	return &bench{held, lookup}, source, other
+	return &bench{store: held, lookup: lookup}, source, other
 }
 
 func unknownDigest(t *testing.T) keys.Digest {

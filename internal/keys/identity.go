@@ -17,9 +17,8 @@ type Identity struct {
 	Digest Digest
 	*Rights
 	ExpiresAt int64 // of the key
-	// Stamp belongs to package cache, which sets it before anybody else sees the
-	// Identity there.
-	Stamp uint64
+	// Stamp belongs to package cache: since when, or when again, the store says so.
+	Stamp atomic.Uint64
 	// Tally and used belong to package usage: how the key is used, until that is
 	// written down. They hang on the Identity so that counting needs no look-up
 	// of its own.
@@ -70,6 +69,12 @@ func (i *Identity) Name() string { return i.text(nameText) }
 // Names returns all of them.
 func (i *Identity) Names() Names {
 	return Names{ID: i.ID(), Prefix: i.Prefix(), Owner: i.Owner(), Name: i.Name()}
+}
+
+// Same reports whether other says the same of the same secret, how it was used
+// aside. It may be false where it does, for rights that are not shared.
+func (i *Identity) Same(other *Identity) bool {
+	return i.Digest == other.Digest && i.Rights == other.Rights && i.ExpiresAt == other.ExpiresAt && i.Names() == other.Names()
 }
 
 // Status returns the status of the key at nowMilli. A secret past its grace

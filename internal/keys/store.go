@@ -140,6 +140,9 @@ type Store interface {
 	// expired keys, and secrets past their grace, are found too: the caller
 	// judges by its own clock.
 	Find(ctx context.Context, d Digest) (*Identity, error)
+	// FindMany is Find for many digests by one query. It returns, in no order,
+	// who those of them belong to that somebody has.
+	FindMany(ctx context.Context, ds []Digest) ([]*Identity, error)
 
 	// Get returns a key, or ErrNoSuchKey. now decides whether Rotation shows.
 	Get(ctx context.Context, id ID, now time.Time) (*Key, error)

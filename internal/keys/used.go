@@ -39,8 +39,8 @@ func (i *Identity) Unqueue() { i.used.And(^queued) }
 // for the Identity, before it is too old.
 func (i *Identity) StartRefresh() bool { return i.raise(refreshing) }
 
-// RefreshFailed lets a later caller try again.
-func (i *Identity) RefreshFailed() { i.used.And(^refreshing) }
+// EndRefresh lets a later caller ask again.
+func (i *Identity) EndRefresh() { i.used.And(^refreshing) }
 
 func (i *Identity) raise(flag int64) bool {
 	return i.used.Load()&flag == 0 && i.used.Or(flag)&flag == 0

@@ -42,7 +42,7 @@ func TestFlagsAndTheLastUseDoNotTouchEachOther(t *testing.T) {
 	if id.StartRefresh() || !id.Queue() {
 		t.Error("the queue and the refresh are one flag")
 	}
-	id.RefreshFailed()
+	id.EndRefresh()
 	if id.Queue() || !id.StartRefresh() || id.LastUse() != 7000 {
 		t.Error("a refresh that failed changes more than its flag")
 	}

@@ -121,6 +121,7 @@ type pools struct {
 	start               *start
 	lookup, admin, feed *pgxpool.Pool
 	adminDB, feedDB     *sql.DB
+	lookupDB            *sql.DB
 }
 
 func (st *start) openPools(ctx context.Context) (*pools, error) {
@@ -140,13 +141,13 @@ func (st *start) openPools(ctx context.Context) (*pools, error) {
 		}
 		*pool.to = opened
 	}
-	p.adminDB, p.feedDB = openDB(p.admin), openDB(p.feed)
+	p.adminDB, p.feedDB, p.lookupDB = openDB(p.admin), openDB(p.feed), openDB(p.lookup)
 	return p, nil
 }
 
 func (p *pools) close() error {
 	var errs []error
-	for _, db := range []*sql.DB{p.adminDB, p.feedDB} {
+	for _, db := range []*sql.DB{p.adminDB, p.feedDB, p.lookupDB} {
 		if db != nil {
 			errs = append(errs, db.Close())
 		}

@@ -6,6 +6,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,8 +68,8 @@ func openWith(ctx context.Context, path string, migrations fs.FS, o keys.Options
 	}
 	shared := sqlstore.New(sqlstore.Engine{
 		Read: pools.read, Write: pools.write, Begin: pools.begin,
-		Lookup: func(ctx context.Context, digest []byte) sqlstore.Row { return find.QueryRowContext(ctx, digest) },
-		Note:   pools.note, Now: clock,
+		Lookup:     func(ctx context.Context, digest []byte) sqlstore.Row { return find.QueryRowContext(ctx, digest) },
+		LookupMany: pools.findMany, Note: pools.note, Now: clock,
 		Numbers: numbers, Insert: insert, Use: use,
 		Among: among, Using: using, Contains: contains, Owned: owned, Orders: orders,
 		Few:      func(column string) string { return column }, // it is told which index to use
@@ -133,6 +134,22 @@ func (p *pools) close() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+const findManySQL = `SELECT ` + sqlstore.ManyColumns + `
+	FROM secrets s JOIN keys k ON k.n = s.key_n WHERE s.digest IN (SELECT unhex(value) FROM json_each($1))`
+
+// findMany looks many secrets up. JSON has no bytes.
+func (p *pools) findMany(ctx context.Context, digests [][]byte) (*sql.Rows, error) {
+	texts := make([]string, len(digests))
+	for i, d := range digests {
+		texts[i] = hex.EncodeToString(d)
+	}
+	list, err := json.Marshal(texts)
+	if err != nil {
+		return nil, err
+	}
+	return p.lookup.QueryContext(ctx, findManySQL, string(list))
 }
 
 // SQLite's planner has no statistics unless somebody runs ANALYZE; where the

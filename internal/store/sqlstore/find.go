@@ -16,6 +16,9 @@ const identityColumns = `k.id, k.name, k.owner, s.prefix, k.permissions, k.admin
 const FindSQL = `SELECT ` + identityColumns + `
 	FROM secrets s JOIN keys k ON k.n = s.key_n WHERE s.digest = $1`
 
+// ManyColumns are what Engine.LookupMany selects.
+const ManyColumns = `s.digest, ` + identityColumns
+
 // Find implements keys.Store.
 func (s *Store) Find(ctx context.Context, d keys.Digest) (*keys.Identity, error) {
 	id, err := s.scanIdentity(s.engine.Lookup(ctx, d[:]), newIdentityRow())
@@ -27,6 +30,30 @@ func (s *Store) Find(ctx context.Context, d keys.Digest) (*keys.Identity, error)
 	}
 	id.Digest = d
 	return id, nil
+}
+
+// FindMany implements keys.Store.
+func (s *Store) FindMany(ctx context.Context, ds []keys.Digest) (_ []*keys.Identity, err error) {
+	digests := make([][]byte, len(ds))
+	for i := range ds {
+		digests[i] = ds[i][:]
+	}
+	rows, err := s.engine.LookupMany(ctx, digests)
+	if err != nil {
+		return nil, fmt.Errorf("looking up %d secrets: %w", len(ds), err)
+	}
+	defer closeRows(rows, &err)
+	found := make([]*keys.Identity, 0, len(ds))
+	var digest sql.RawBytes
+	for row := newIdentityRow(&digest); rows.Next(); {
+		id, err := s.scanIdentity(rows, row)
+		if err != nil {
+			return nil, fmt.Errorf("looking up %d secrets: %w", len(ds), err)
+		}
+		id.Digest = keys.Digest(digest)
+		found = append(found, id)
+	}
+	return found, nil
 }
 
 // identityRow is where the columns of an identity are read to. Whoever reads

@@ -10,7 +10,7 @@ import (
 
 // No index has the order: noting uses would have to keep it up, all day, for
 // what is asked once a start. Reading a million keys takes a second.
-const recentSQL = `SELECT s.digest, ` + identityColumns + `
+const recentSQL = `SELECT ` + ManyColumns + `
 	FROM (SELECT n FROM keys ORDER BY COALESCE(last_used_at, 0) DESC, n DESC LIMIT $1) r
 	JOIN keys k ON k.n = r.n JOIN secrets s ON s.key_n = r.n`
 

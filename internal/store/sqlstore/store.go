@@ -26,6 +26,10 @@ type Engine struct {
 	// Lookup answers FindSQL with a digest, on connections of its own, so
 	// that nothing that takes long, such as counting keys, can hold up requests.
 	Lookup func(ctx context.Context, digest []byte) Row
+	// LookupMany answers with ManyColumns of secrets s and their keys k, for
+	// these digests, on the same connections; one by one, whatever the planner
+	// believes of how many there are.
+	LookupMany func(ctx context.Context, digests [][]byte) (*sql.Rows, error)
 	// Begin starts a transaction on Write, when it is its turn.
 	Begin func(ctx context.Context) (*sql.Tx, error)
 	// Note runs do in a transaction on Write that need not survive power

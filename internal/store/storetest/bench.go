@@ -23,6 +23,7 @@ func (m *Million) Run(b *testing.B, o Bench) {
 		{"Import", m.benchImport},
 		{"Find", m.benchFind},
 		{"FindUnknown", m.benchFindUnknown},
+		{"FindMany", m.benchFindMany},
 		{"OpenAndFindTheFirst", m.benchOpen},
 		{"List", m.benchList},
 		{"ListDeep", m.benchListDeep},
@@ -77,6 +78,32 @@ func (m *Million) benchFindUnknown(b *testing.B, o Bench) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// benchFindMany looks up a hundred secrets by one query, beside one.
+func (m *Million) benchFindMany(b *testing.B, o Bench) {
+	s := o.Open(b, keys.Options{})
+	const many = 100
+	ds := make([]keys.Digest, many)
+	var one, all time.Duration
+	for i := 0; b.Loop(); i++ {
+		for j := range ds {
+			ds[j] = m.Digests[(i*many+j)*7919%len(m.Digests)]
+		}
+		began := time.Now()
+		found, err := s.FindMany(b.Context(), ds)
+		all += time.Since(began)
+		if err != nil || len(found) != many {
+			b.Fatal(len(found), err)
+		}
+		began = time.Now()
+		if _, err := s.Find(b.Context(), ds[0]); err != nil {
+			b.Fatal(err)
+		}
+		one += time.Since(began)
+	}
+	b.ReportMetric(all.Seconds()/one.Seconds()/many, "of-one-each")
+	b.ReportMetric(float64(all.Nanoseconds())/float64(b.N)/many, "ns/key")
 }
 
 func (m *Million) benchOpen(b *testing.B, o Bench) {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"time"
 
 	"github.com/caddy-keywarden/keywarden/internal/keys"
@@ -16,6 +17,7 @@ var findTests = map[string]func(*suite){
 	"an edited key is found as edited":              findEdited,
 	"what has ended in 1970 does not live for ever": findEpoch,
 	"recent keys are those used or made last":       findRecent,
+	"many digests are found at once":                findMany,
 }
 
 func findUnknown(s *suite) {
@@ -71,6 +73,39 @@ func findEdited(s *suite) {
 	s.must(err)
 	s.equal("identity", got, keys.NewIdentity(k.Digest, keys.Names{ID: k.Key.ID, Name: "b", Owner: "o", Prefix: "kw_a"},
 		&keys.Rights{Permissions: permission.Set{Mode: permission.ReadOnly}}, 0))
+}
+
+func findMany(s *suite) {
+	many := func(ds ...keys.Digest) map[keys.Digest]*keys.Identity {
+		all, err := s.FindMany(s.Context(), ds)
+		s.must(err)
+		got := map[keys.Digest]*keys.Identity{}
+		for _, id := range all {
+			got[id.Digest] = id
+		}
+		s.equal("identities, each once", len(all), len(got))
+		return got
+	}
+	s.equal("of none", len(many()), 0)
+	s.equal("of unknown digests", len(many(newDigest(), newDigest())), 0)
+	want := map[keys.Digest]*keys.Identity{}
+	asked := []keys.Digest{newDigest(), {}, sha256.Sum256(nil)}
+	for i := range 300 {
+		k := s.created(fmt.Sprintf("k%d", i), owner("team-7"))
+		if i%3 == 0 {
+			continue // nobody asks for it
+		}
+		asked = append(asked, k.Digest)
+		id, err := s.Find(s.Context(), k.Digest)
+		s.must(err)
+		want[k.Digest] = id
+	}
+	off := s.created("off", disabled)
+	asked = append(asked, off.Digest)
+	id, err := s.Find(s.Context(), off.Digest)
+	s.must(err)
+	want[off.Digest] = id
+	s.equal("identities", many(asked...), want)
 }
 
 func findRecent(s *suite) {
