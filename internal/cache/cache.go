@@ -35,13 +35,15 @@ type unknown struct {
 }
 
 // Cache is made of two caches of ristretto's: one of keys, one of unknown secrets, so
-// that a flood of false secrets can't push keys out.
+// that a flood of false secrets can't push keys out. Before that of keys stands a
+// front, for those that were put lately.
 //
 // ristretto applies a Set later and may drop it, which is fine for a cache,
 // but a deletion must hold at once: Invalidate therefore waits until ristretto
 // has worked off what was queued before it. Ristretto knows an entry by 64
 // bits; a hit is compared with the whole digest.
 type Cache struct {
+	front   front
 	known   parts[*keys.Identity]
 	unknown parts[*unknown]
 	// generation is raised by Reset: entries of an earlier one are dead.
@@ -77,7 +79,7 @@ func New(maxKeys, maxUnknown int64) (*Cache, error) {
 		known.close()
 		return nil, fmt.Errorf("making the cache of unknown secrets: %w", err)
 	}
-	return &Cache{known: known, unknown: unknown}, nil
+	return &Cache{front: newFront(maxKeys), known: known, unknown: unknown}, nil
 }
 
 // Get returns what is remembered of a secret, if anything is. It takes no lock
@@ -85,8 +87,14 @@ func New(maxKeys, maxUnknown int64) (*Cache, error) {
 // judge.
 func (c *Cache) Get(d *keys.Digest) (Entry, bool) {
 	generation := c.generation.Load()
-	if id, ok := c.known.get(d); ok && id != nil {
-		if stamp := id.Stamp.Load(); sameGeneration(stamp, generation) && id.Digest.Is(d) {
+	id := c.front.get(d)
+	if id == nil {
+		if id, _ = c.known.get(d); id != nil && !id.Digest.Is(d) {
+			id = nil
+		}
+	}
+	if id != nil {
+		if stamp := id.Stamp.Load(); sameGeneration(stamp, generation) {
 			return Entry{id, stampedAt(stamp)}, true
 		}
 	}
@@ -140,7 +148,7 @@ func (c *Cache) Put(t Ticket, id *keys.Identity, checkedAt time.Duration) bool {
 	}
 	if id == nil {
 		// The key may just have gone with no change seen, as when the feed is cut.
-		c.known.del(&t.digest)
+		c.forget(&t.digest)
 		c.unknown.set(&t.digest, &unknown{t.digest, checkedAt, t.generation})
 		return true
 	}
@@ -172,13 +180,22 @@ func (c *Cache) Fill(t Ticket, id *keys.Identity, checkedAt time.Duration) bool 
 // used is counted with it, and the collector has nothing to take away.
 func (c *Cache) keep(t *Ticket, id *keys.Identity, checkedAt time.Duration) {
 	id.Digest = t.digest
-	if old, ok := c.known.get(&t.digest); ok && old != nil && sameGeneration(old.Stamp.Load(), t.generation) && old.Same(id) {
-		old.Stamp.Store(stamp(checkedAt, t.generation))
-		old.EndRefresh()
-		return
+	old, _ := c.known.get(&t.digest)
+	if old != nil && old.Same(id) {
+		id = old
 	}
 	id.Stamp.Store(stamp(checkedAt, t.generation))
-	c.known.set(&t.digest, id)
+	id.EndRefresh()
+	if id != old {
+		c.known.set(&t.digest, id)
+	}
+	c.front.set(&t.digest, id)
+}
+
+// forget forgets a key.
+func (c *Cache) forget(d *keys.Digest) {
+	c.front.del(d)
+	c.known.del(d)
 }
 
 // Invalidate forgets secrets. When it returns, no earlier answer about them
@@ -189,7 +206,7 @@ func (c *Cache) Invalidate(digests []keys.Digest) {
 		s := c.stripe(d)
 		s.Lock()
 		s.epoch++
-		c.known.del(d)
+		c.forget(d)
 		c.unknown.del(d)
 		s.Unlock()
 	}

@@ -201,7 +201,8 @@ func TestSizeIsBounded(t *testing.T) {
 			unknown++
 		}
 	}
-	if known > size || unknown > size || known == 0 || unknown == 0 {
+	// The front may hold some that ristretto has put out.
+	if known > size+len(c.front) || unknown > size || known == 0 || unknown == 0 {
 		t.Errorf("%d keys and %d unknown secrets are remembered, want 1 to %d", known, unknown, size)
 	}
 }
