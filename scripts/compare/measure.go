@@ -141,3 +141,14 @@ func (s *series) median(figure func(round) float64) (middle, spread float64) {
 	slices.Sort(values)
 	return values[len(values)/2], (values[len(values)-1] - values[0]) / 2
 }
+
+// ratio is the median of one figure's ratios to those of base, round by round: a
+// machine that others use is slower for minutes, and for both.
+func (s *series) ratio(base *series, figure func(round) float64) float64 {
+	var values []float64
+	for i := range min(len(s.rounds), len(base.rounds)) {
+		values = append(values, figure(s.rounds[i])/figure(base.rounds[i]))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}

@@ -33,19 +33,21 @@ type table struct {
 
 func newTable(o options, all []*series, missing []string) *table {
 	t := &table{options: o, missing: missing}
-	bases := map[string]row{}
+	bases := map[string]*series{}
+	perSecond := func(r round) float64 { return r.perSecond }
+	cpu := func(r round) float64 { return micros(r.cpu) }
 	for _, s := range all {
 		r := row{Name: s.name, Does: s.does, Connections: s.connections(), Base: s.name == s.family}
-		r.PerSecond, r.Spread = s.median(func(r round) float64 { return r.perSecond })
+		r.PerSecond, r.Spread = s.median(perSecond)
 		r.P50, _ = s.median(func(r round) float64 { return micros(r.p50) / 1000 })
 		r.P99, _ = s.median(func(r round) float64 { return micros(r.p99) / 1000 })
-		r.CPU, r.CPUSpread = s.median(func(r round) float64 { return micros(r.cpu) })
+		r.CPU, r.CPUSpread = s.median(cpu)
 		r.Resident, _ = s.median(func(r round) float64 { return r.resident })
 		if r.Base {
-			bases[s.family] = r
+			bases[s.family] = s
 		}
-		if base, ok := bases[s.family]; ok {
-			r.Throughput, r.CPURatio = r.PerSecond/base.PerSecond, r.CPU/base.CPU
+		if base := bases[s.family]; base != nil {
+			r.Throughput, r.CPURatio = s.ratio(base, perSecond), s.ratio(base, cpu)
 		}
 		t.rows = append(t.rows, r)
 	}
@@ -56,7 +58,7 @@ func (t *table) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d rounds of %s in turns, medians and half of the range; %d keys, each request with another one; %d CPUs, %s, %s.\n",
 		t.rounds, t.length, t.keys, runtime.NumCPU(), runtime.GOARCH, runtime.Version())
-	b.WriteString("CPU is the gateway's, and that of the service that it asks; MiB is what the gateway has resident after it. Ratios are to its own proxy without authentication.\n\n")
+	b.WriteString("CPU is the gateway's, and that of the service that it asks; MiB is what the gateway has resident after it. Ratios are to its own proxy without authentication in the same round, and their median.\n\n")
 	if t.scale {
 		fmt.Fprintf(&b, "The large cases have %d rounds of %s; up to 100 000 of their keys are used, and were before.\n\n", min(t.rounds, largeRounds), largeTimes*t.length)
 	}

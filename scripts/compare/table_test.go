@@ -21,11 +21,11 @@ func measured(name, family string, perSecond ...float64) *series {
 
 func TestATableComparesEachWithItsOwnProxy(t *testing.T) {
 	made := newTable(options{rounds: 3, length: time.Second, keys: 5}, []*series{
-		measured("bare", "bare", 900, 1000, 2000), measured("Keywarden", "bare", 950, 900, 970),
+		measured("bare", "bare", 1000, 500, 2000), measured("Keywarden", "bare", 950, 900, 970),
 		measured("other", "other", 100, 100, 100), measured("other with keys", "other", 25, 25, 25),
 	}, []string{"HAProxy (haproxy is not installed)"})
 	ours := made.rows[1]
-	if ours.PerSecond != 950 || ours.Throughput != 0.95 || ours.Spread != 35 {
+	if ours.PerSecond != 950 || ours.Throughput != 0.95 || ours.Spread != 35 { // 0.95, 1.8 and 0.485 in the rounds
 		t.Errorf("median %v, ratio %v, spread %v; want 950, 0.95, 35", ours.PerSecond, ours.Throughput, ours.Spread)
 	}
 	if got := made.rows[3].CPURatio; got != 4 {

@@ -42,6 +42,9 @@ func TestAPoolerMayBeSaid(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if found, err := s.FindMany(t.Context(), []keys.Digest{{}, k.Digest}); err != nil || len(found) != 1 || found[0].Digest != k.Digest {
+				t.Errorf("of two secrets one is there: %d found, %v", len(found), err)
+			}
 			if _, err := s.Rotate(t.Context(), by(), k.Key.ID, keys.Guard{}, testKey("").Digest, "kw_new", time.Now().Add(time.Hour)); err != nil {
 				t.Fatal(err)
 			}
