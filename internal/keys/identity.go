@@ -74,7 +74,7 @@ func (i *Identity) Names() Names {
 // Same reports whether other says the same of the same secret, how it was used
 // aside. It may be false where it does, for rights that are not shared.
 func (i *Identity) Same(other *Identity) bool {
-	return i.Digest == other.Digest && i.Rights == other.Rights && i.ExpiresAt == other.ExpiresAt && i.Names() == other.Names()
+	return i.Digest.Is(&other.Digest) && i.Rights == other.Rights && i.ExpiresAt == other.ExpiresAt && i.Names() == other.Names()
 }
 
 // Status returns the status of the key at nowMilli. A secret past its grace
