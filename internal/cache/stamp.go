@@ -2,7 +2,7 @@ package cache
 
 import "time"
 
-// A stamp says when the store was asked for a key, in milliseconds of the
+// A stamp says when the store was asked for a key last, in milliseconds of the
 // cache's clock, and of which generation the answer is, in one number that a
 // cached key has room for. A process would have to run for 34 years, or forget
 // everything 16 million times before one of its entries is too old, until two

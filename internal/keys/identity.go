@@ -8,7 +8,7 @@ import (
 
 // Identity is who a secret belongs to and what it may do: all that a decision
 // needs of a key, and what the cache holds. It is never changed once made (but
-// for how it is used), and never copied.
+// for how it is used, and how fresh it is), and never copied.
 //
 // There may be millions in memory, so it is small: 80 bytes, and behind them, in
 // the same block of memory, its texts. What many keys have in common they share.
@@ -17,7 +17,8 @@ type Identity struct {
 	Digest Digest
 	*Rights
 	ExpiresAt int64 // of the key
-	// Stamp belongs to package cache: since when, or when again, the store says so.
+	// Stamp belongs to package cache: when the store was asked last, which moves on
+	// as long as it says the same, and of which generation the answer is.
 	Stamp atomic.Uint64
 	// Tally and used belong to package usage: how the key is used, until that is
 	// written down. They hang on the Identity so that counting needs no look-up
