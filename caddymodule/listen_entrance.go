@@ -94,6 +94,11 @@ const (
 	// server would drop: it has them in no time, unless the machine is very
 	// busy, or a client sends half a request.
 	beginTime = 3 * time.Second
+	// handleTime is for requests that have been read: net/http says that they
+	// are active, looks once more whether the server shuts down, drops them
+	// without an answer if so, and then calls the handler, which nothing tells
+	// of. It takes no time, but what is in between may wait for a processor.
+	handleTime = 100 * time.Millisecond
 )
 
 // relieve sends the guests of older entrances away, and returns when their

@@ -45,6 +45,9 @@ type guest struct {
 	leaving, woken, moved bool
 	// closing says that Close was called while state was StateActive.
 	closing bool
+	// activeAt is when state became StateActive, or when it was first asked to
+	// leave during that, whichever was later.
+	activeAt time.Time
 	// preface counts how much of http2Preface it began with; -1: it did not.
 	preface int
 }
@@ -68,6 +71,10 @@ func (g *guest) note(state http.ConnState) {
 	defer g.mu.Unlock()
 	g.direct, g.state = true, state
 	switch state {
+	case http.StateActive:
+		if g.leaving {
+			g.activeAt = time.Now()
+		}
 	case http.StateIdle:
 		g.heard, g.ahead = g.ahead, false
 		// net/http counts it as idle a moment before it says so.
@@ -161,6 +168,9 @@ func (g *guest) leave() {
 	if g.moved || g.preface == len(http2Preface) || g.state == http.StateHijacked {
 		return
 	}
+	if !g.leaving {
+		g.activeAt = time.Now()
+	}
 	g.leaving = true
 	g.wake()
 }
@@ -173,9 +183,9 @@ func (g *guest) wake() {
 }
 
 // busy reports whether a server that shuts down now would drop what is coming
-// in: a request that it has begun to read, or one that may follow another
-// where the connection can't leave. Of the latter it is told for settleTime
-// from began.
+// in: a request that it has begun to read, or has read a moment ago, or one
+// that may follow another where the connection can't leave. Of the last it is
+// told for settleTime from began.
 func (g *guest) busy(began, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -185,7 +195,13 @@ func (g *guest) busy(began, now time.Time) bool {
 	if !g.direct {
 		return now.Sub(began) < settleTime && now.Sub(g.heardAt) < settleTime
 	}
-	return g.heard && (g.state == http.StateNew || g.state == http.StateIdle) || g.woken
+	switch g.state {
+	case http.StateNew, http.StateIdle:
+		return g.heard || g.woken
+	case http.StateActive:
+		return now.Sub(g.activeAt) < handleTime
+	}
+	return g.woken
 }
 
 // Close implements net.Conn.
@@ -195,7 +211,10 @@ func (g *guest) Close() error {
 	if g.moved {
 		return nil
 	}
-	if !g.direct || g.broken || g.preface == len(http2Preface) || !g.entrance.replaced() {
+	// A server that shuts down says so to its connections before it closes its
+	// listener.
+	replaced := g.leaving || g.entrance.replaced()
+	if !g.direct || g.broken || g.preface == len(http2Preface) || !replaced {
 		return g.end()
 	}
 	switch g.state {

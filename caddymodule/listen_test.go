@@ -196,9 +196,9 @@ func (s *site) awaitEntrances(n int) {
 	}
 }
 
-// net/http reads a byte while it waits for a handler, to see whether the client
-// has gone. It may be the first of the next request.
-func TestAConnectionStaysWhenTheNextRequestHasBegun(t *testing.T) {
+// acceptGuest returns a connection as a server has it, and the client's end.
+func acceptGuest(t *testing.T) (*guest, net.Conn) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -208,13 +208,75 @@ func TestAConnectionStaysWhenTheNextRequestHasBegun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
+	t.Cleanup(func() { client.Close() })
 	conn, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	g := &guest{TCPConn: conn.(*net.TCPConn), entrance: &entrance{guests: map[*guest]struct{}{}}}
+	t.Cleanup(func() { conn.Close() })
+	e := &entrance{idle: time.Minute, closed: make(chan struct{}), guests: map[*guest]struct{}{}}
+	return &guest{TCPConn: conn.(*net.TCPConn), entrance: e}, client
+}
+
+// net/http looks whether the server shuts down after it has said that a request
+// is active, and before it calls the handler: it drops the request if so.
+func TestAReloadWaitsUntilWhatHasBeenReadIsHandled(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		begin func(*guest)
+	}{
+		{"active when asked to leave", func(g *guest) { g.note(http.StateActive); g.leave() }},
+		{"active after that", func(g *guest) { g.leave(); g.note(http.StateActive) }},
+		{"active, and asked twice", func(g *guest) { g.note(http.StateActive); g.leave(); g.leave() }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g, _ := acceptGuest(t)
+			g.note(http.StateNew)
+			before := time.Now()
+			c.begin(g)
+			if !g.busy(before, before.Add(handleTime)) {
+				t.Error("it does not wait")
+			}
+			if g.busy(before, time.Now().Add(handleTime)) {
+				t.Error("it waits for the answer")
+			}
+			g.note(http.StateIdle)
+			if g.busy(before, before) {
+				t.Error("it waits when the request is answered")
+			}
+		})
+	}
+}
+
+// A server that shuts down closes connections whose answer has just gone out
+// before it closes its listener.
+func TestAConnectionThatIsLeavingStaysOpenWhenItsServerClosesIt(t *testing.T) {
+	g, client := acceptGuest(t)
+	d := &door{entrances: []*entrance{g.entrance}, turn: make(chan struct{}), parked: map[*net.TCPConn]struct{}{}}
+	g.entrance.door = d
+	g.note(http.StateNew)
+	g.note(http.StateActive)
+	g.leave()
+	g.note(http.StateIdle)
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	g.note(http.StateClosed)
+	if _, err := io.WriteString(client, "GET"); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Read(make([]byte, 1)); !isTimeout(errors.Unwrap(err)) {
+		t.Errorf("the client reads %v, want nothing", err)
+	}
+}
+
+// net/http reads a byte while it waits for a handler, to see whether the client
+// has gone. It may be the first of the next request.
+func TestAConnectionStaysWhenTheNextRequestHasBegun(t *testing.T) {
+	g, client := acceptGuest(t)
 	g.note(http.StateNew)
 	g.note(http.StateActive)
 	if _, err := io.WriteString(client, "GET"); err != nil {
