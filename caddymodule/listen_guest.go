@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 )
@@ -48,6 +49,8 @@ type guest struct {
 	// activeAt is when state became StateActive, or when it was first asked to
 	// leave during that, whichever was later.
 	activeAt time.Time
+	// watch is how net/http looks for clients that go.
+	watch
 	// preface counts how much of http2Preface it began with; -1: it did not.
 	preface int
 }
@@ -81,6 +84,7 @@ func (g *guest) note(state http.ConnState) {
 		g.leaving, g.closing = g.leaving || g.closing, false
 	case http.StateHijacked:
 		g.leaving = false
+		_ = g.setDue() // whoever has it now sets what it needs, and sees errors
 		g.entrance.forget(g)
 	case http.StateClosed:
 		if g.closing {
@@ -95,21 +99,30 @@ func (g *guest) note(state http.ConnState) {
 
 // Read implements net.Conn.
 func (g *guest) Read(p []byte) (int, error) {
-	if !g.beginRead() {
-		return 0, io.EOF
+	if err := g.beginRead(p); err != nil {
+		return 0, err
 	}
 	n, err := g.TCPConn.Read(p)
 	return g.endRead(p, n, err)
 }
 
-func (g *guest) beginRead() bool {
+func (g *guest) beginRead(p []byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.leaving && g.mayLeave() {
 		g.move()
 	}
-	g.reading = !g.moved
-	return g.reading
+	if g.looksForClient(p) && !g.waitForByte() {
+		return os.ErrDeadlineExceeded
+	}
+	if g.moved {
+		return io.EOF
+	}
+	if err := g.setDue(); err != nil {
+		return err
+	}
+	g.reading = true
+	return nil
 }
 
 func (g *guest) endRead(p []byte, n int, err error) (int, error) {
@@ -121,12 +134,12 @@ func (g *guest) endRead(p []byte, n int, err error) (int, error) {
 	if n > 0 {
 		g.sniff(p[:n])
 		g.heard = true
-		g.ahead = g.state == http.StateActive && len(p) == 1
+		g.ahead = g.looksForClient(p)
 		if !g.direct { // reading the clock costs more than the rest of this
 			g.heardAt = time.Now()
 		}
 		if woken { // too late: it stays for this request
-			err = g.SetReadDeadline(time.Time{}) // net/http sets its own next
+			err = g.setRaw(time.Time{}) // net/http sets its own next
 		}
 		return n, err
 	}
@@ -178,7 +191,7 @@ func (g *guest) leave() {
 // wake ends a Read that waits for a request.
 func (g *guest) wake() {
 	if g.reading && g.mayLeave() {
-		g.woken = g.SetReadDeadline(time.Unix(1, 0)) == nil
+		g.woken = g.setRaw(longAgo) == nil
 	}
 }
 
@@ -208,6 +221,7 @@ func (g *guest) busy(began, now time.Time) bool {
 func (g *guest) Close() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.endWait()
 	if g.moved {
 		return nil
 	}
