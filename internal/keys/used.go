@@ -3,16 +3,23 @@ package keys
 import "time"
 
 // What changes of an Identity but its counts is one number: when the key was
-// used last, in Unix milliseconds, above two flags. A field for each would make
+// used last, in Unix milliseconds, above three flags. A field for each would make
 // every cached key a sixth larger.
 const (
 	queued     = 1 << iota // it waits for its use to be written down
 	refreshing             // the store is being asked for it again
+	unnoted                // the time of the last use is news
 	flagBits   = iota
 )
 
-// LastUse returns when the key was used last, in Unix milliseconds; 0: never.
-func (i *Identity) LastUse() int64 { return i.used.Load() >> flagBits }
+// TakeLastUse returns when the key was used last, in Unix milliseconds, if it
+// was used since it was asked this before; 0: it was not.
+func (i *Identity) TakeLastUse() int64 {
+	if i.used.Load()&unnoted == 0 {
+		return 0
+	}
+	return i.used.And(^unnoted) >> flagBits
+}
 
 // UsedAt moves the time of the last use forward to milli, if that is later by
 // at least resolution, and reports whether it did.
@@ -22,7 +29,7 @@ func (i *Identity) UsedAt(milli int64, resolution time.Duration) bool {
 		if milli-now>>flagBits < resolution.Milliseconds() {
 			return false
 		}
-		if i.used.CompareAndSwap(now, milli<<flagBits|now&(1<<flagBits-1)) { // never back to an earlier time
+		if i.used.CompareAndSwap(now, milli<<flagBits|now&(1<<flagBits-1)|unnoted) { // never back to an earlier time
 			return true
 		}
 	}

@@ -19,10 +19,10 @@ func TestTheLastUseOnlyMovesForward(t *testing.T) {
 		{6000, true, 6000},
 		{1000, false, 6000},
 		{6000, false, 6000},
-		{1 << 60, true, 1 << 60},
+		{1 << 59, true, 1 << 59},
 	} {
-		if moved := id.UsedAt(step.milli, time.Second); moved != step.moves || id.LastUse() != step.last {
-			t.Errorf("used at %d: moved %t, to %d", step.milli, moved, id.LastUse())
+		if moved := id.UsedAt(step.milli, time.Second); moved != step.moves || lastUse(id) != step.last {
+			t.Errorf("used at %d: moved %t, to %d", step.milli, moved, lastUse(id))
 		}
 	}
 }
@@ -32,8 +32,8 @@ func TestFlagsAndTheLastUseDoNotTouchEachOther(t *testing.T) {
 	if !id.Queue() || id.Queue() || !id.StartRefresh() || id.StartRefresh() {
 		t.Fatal("a flag is raised not once")
 	}
-	if !id.UsedAt(7000, time.Second) || id.LastUse() != 7000 {
-		t.Fatalf("used at %d", id.LastUse())
+	if !id.UsedAt(7000, time.Second) || lastUse(id) != 7000 {
+		t.Fatalf("used at %d", lastUse(id))
 	}
 	if id.Queue() || id.StartRefresh() {
 		t.Error("a use lowers a flag")
@@ -43,7 +43,7 @@ func TestFlagsAndTheLastUseDoNotTouchEachOther(t *testing.T) {
 		t.Error("the queue and the refresh are one flag")
 	}
 	id.EndRefresh()
-	if id.Queue() || !id.StartRefresh() || id.LastUse() != 7000 {
+	if id.Queue() || !id.StartRefresh() || lastUse(id) != 7000 {
 		t.Error("a refresh that failed changes more than its flag")
 	}
 }
@@ -70,7 +70,29 @@ func TestOfManyAtOnceOneQueuesAndNoUseIsLost(t *testing.T) {
 	if queued.Load() != 1 || refreshing.Load() != 1 {
 		t.Errorf("queued %d times, refreshed %d times", queued.Load(), refreshing.Load())
 	}
-	if want := int64(1000 * (users*each - 1)); id.LastUse() != want {
-		t.Errorf("last used at %d, want %d", id.LastUse(), want)
+	if want := int64(1000 * (users*each - 1)); lastUse(id) != want {
+		t.Errorf("last used at %d, want %d", lastUse(id), want)
+	}
+}
+
+func lastUse(id *Identity) int64 { return id.used.Load() >> flagBits }
+
+func TestALastUseIsTakenOnce(t *testing.T) {
+	id := new(Identity)
+	if got := id.TakeLastUse(); got != 0 {
+		t.Errorf("never used, and used at %d", got)
+	}
+	for _, at := range []int64{5000, 7000} {
+		id.UsedAt(at, time.Second)
+		id.UsedAt(at+1, time.Second) // too soon to be noted
+		if got := id.TakeLastUse(); got != at {
+			t.Errorf("used at %d, want %d", got, at)
+		}
+		if got := id.TakeLastUse(); got != 0 {
+			t.Errorf("taken again: %d", got)
+		}
+	}
+	if lastUse(id) != 7000 {
+		t.Errorf("it forgot that it was used: %d", lastUse(id))
 	}
 }

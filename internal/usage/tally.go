@@ -92,9 +92,14 @@ const retirement = 30 * time.Second
 func (r *Recorder) collect(now time.Time) {
 	r.drainRetired(now)
 	r.mu.Lock()
-	pending := r.pending
-	r.pending = nil
+	pending, former := r.pending, r.former
+	r.pending, r.former = nil, nil
 	r.mu.Unlock()
+	for i := range former {
+		u := &former[i]
+		r.idle = false
+		r.waiting.add(u.Key, u.What, u.N, u.LastAt.UnixMilli(), r.limits.waiting)
+	}
 	r.apart.Store(0)
 	inUse := pending[:0]
 	for _, id := range pending {
@@ -142,10 +147,21 @@ func (r *Recorder) drainRetired(now time.Time) {
 	r.retired = kept
 }
 
-// keepLast notes when a key was last used.
+// keepLasts notes when keys were last used, and leaves their counts where they
+// are.
+func (r *Recorder) keepLasts() {
+	r.mu.Lock()
+	pending := r.pending
+	r.mu.Unlock()
+	for _, id := range pending { // what is added meanwhile is behind them
+		r.keepLast(id)
+	}
+}
+
+// keepLast notes when a key was last used, if it was since.
 func (r *Recorder) keepLast(id *keys.Identity) {
-	milli := id.LastUse()
-	if milli == 0 { // refused all along
+	milli := id.TakeLastUse()
+	if milli == 0 { // it was only refused
 		return
 	}
 	if at := time.UnixMilli(milli); at.After(r.unwritten[id.ID()]) {
@@ -158,11 +174,17 @@ func (r *Recorder) keepLast(id *keys.Identity) {
 func (r *Recorder) drain(key keys.ID, t *keys.Tally) (things, used int64) {
 	take := func(c *keys.Tallied) {
 		things++
-		if n := c.N.Swap(0); n > 0 {
-			used++
-			r.idle = false
-			r.waiting.add(key, c.What, n, c.Last.Load(), r.limits.waiting)
+		last := c.Last.Load() // before them, so that they keep their minute
+		n := c.N.Swap(0)
+		if n == 0 {
+			return
 		}
+		if last == 0 { // they are the first
+			last = c.Last.Load()
+		}
+		used++
+		r.idle = false
+		r.waiting.add(key, c.What, n, last, r.limits.waiting)
 	}
 	for i := range t.First {
 		c := t.First[i].Load()

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/caddy-keywarden/keywarden/internal/keys"
 )
 
@@ -139,5 +141,90 @@ func TestWhatHasNoRoomToWaitIsWritten(t *testing.T) {
 	b.pass(noon, noon.Add(time.Minute))
 	if b.store.touched != 10*6 || b.store.added != 10*6 {
 		t.Errorf("in a minute %d times of use and %d counts, want 60 of each", b.store.touched, b.store.added)
+	}
+}
+
+// Between turns, what is counted stays with the keys.
+func TestManyKeysAreLookedAtWhenItIsTheirTurn(t *testing.T) {
+	b := newBusy(t, 10)
+	b.pass(noon, noon) // the turn of noon
+	tallies := map[*keys.Tally]bool{}
+	for _, id := range b.ids {
+		tallies[id.Tally.Load()] = true
+	}
+	b.pass(noon.Add(10*time.Second), noon.Add(50*time.Second))
+	if len(b.waiting.counts)+len(b.unwritten)+len(b.former) != 0 {
+		t.Errorf("%d counts and %d times of use wait beside the keys", len(b.waiting.counts)+len(b.former), len(b.unwritten))
+	}
+	for _, id := range b.ids {
+		if !tallies[id.Tally.Load()] || id.Tally.Load().One.N.Load() != 6 {
+			t.Error("its counts were taken away")
+		}
+	}
+}
+
+func TestAUseIsNotedOnce(t *testing.T) {
+	b := newBusy(t, 10)
+	b.pass(noon, noon)
+	touched := b.store.touched
+	for at := noon.Add(FlushInterval); !at.After(noon.Add(2 * time.Minute)); at = at.Add(FlushInterval) {
+		if err := b.flush(t.Context(), at, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := b.store.touched - touched; got != 10 {
+		t.Errorf("10 keys that were used once were noted %d times", got)
+	}
+}
+
+func TestWhatIsCountedKeepsItsMinuteWhenTheFlushIsLate(t *testing.T) {
+	b := newBusy(t, 4)
+	b.pass(noon, noon) // and one use a second later
+	late := noon.Add(time.Minute + 3*time.Second)
+	for range 2 {
+		b.Count(b.ids[0], reads(""), late) // before the flush of that minute
+	}
+	if err := b.flush(t.Context(), late, false); err != nil {
+		t.Fatal(err)
+	}
+	flush(t, b.Recorder)
+	u, err := b.store.Usage(t.Context(), keys.UsageQuery{Key: b.ids[0].ID(), Step: keys.Minute, From: noon, To: noon.Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []keys.UsageBucket{{At: noon, Allowed: 1}, {At: noon.Add(time.Minute), Allowed: 2}}
+	if diff := cmp.Diff(want, u.Buckets); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// However many things are told apart, they are made room for in time.
+func TestWhatLeavesNoRoomIsCollectedBeforeItsTurn(t *testing.T) {
+	b := newBusy(t, 10)
+	b.pass(noon, noon)
+	b.perNode = 20
+	b.pass(noon.Add(FlushInterval), noon.Add(FlushInterval))
+	if b.apart.Load() > b.perNode/2 || b.store.added < 10 {
+		t.Errorf("%d things are told apart, %d counts were written", b.apart.Load(), b.store.added)
+	}
+}
+
+func TestWhatIsCountedWhileAFlushHangsIsBounded(t *testing.T) {
+	b := newBusy(t, 5)
+	b.limits.waiting = 2 * 8
+	for minute := range 10 {
+		for _, id := range b.ids {
+			b.Count(id, reads(""), noon.Add(time.Duration(minute)*time.Minute))
+		}
+	}
+	if len(b.former) != 8 {
+		t.Errorf("%d counts of former minutes, want 8", len(b.former))
+	}
+	b.limits.waiting = 1000
+	flush(t, b.Recorder)
+	for _, id := range b.ids {
+		if got := counted(t, b.store, id.ID())[""]; got != 10 {
+			t.Errorf("counted %d, want 10", got)
+		}
 	}
 }

@@ -46,6 +46,7 @@ type Recorder struct {
 
 	mu      sync.Mutex
 	pending []*keys.Identity // at which the next flush looks
+	former  []keys.Used      // what was counted in a minute that is over
 
 	// What follows belongs to the flush that is under way: one at a time.
 	flushing sync.Mutex
@@ -90,7 +91,10 @@ func (r *Recorder) Count(id *keys.Identity, what keys.What, now time.Time) {
 	changed := what.Outcome == keys.OutcomeAllowed && id.UsedAt(milli, resolution)
 	if r.keep.Load() > 0 {
 		c := r.tallied(id, what)
-		mark(&c.Last, milli) // first: what is counted has a time
+		// The time first: what is counted has one.
+		if before := mark(&c.Last, milli); before != 0 && before/minute != milli/minute {
+			r.closeMinute(id, c, before)
+		}
 		c.N.Add(1)
 		changed = true
 	}
@@ -99,14 +103,34 @@ func (r *Recorder) Count(id *keys.Identity, what keys.What, now time.Time) {
 	}
 }
 
-// mark moves the time of a count forward.
-func mark(at *atomic.Int64, milli int64) {
+// minute is one in milliseconds.
+const minute = int64(time.Minute / time.Millisecond)
+
+// mark moves the time of a count forward, and returns what it was.
+func mark(at *atomic.Int64, milli int64) int64 {
 	for {
 		last := at.Load()
 		if milli <= last || at.CompareAndSwap(last, milli) { // never back to an earlier time
-			return
+			return last
 		}
 	}
+}
+
+// closeMinute puts aside what was counted until last, in a minute that is over
+// and that no flush has looked at since. Where no flush has for long, because
+// the store hangs, there may be no room: it then counts in this minute.
+func (r *Recorder) closeMinute(id *keys.Identity, c *keys.Tallied, last int64) {
+	n := c.N.Swap(0)
+	if n == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.former) >= r.limits.waiting/2 {
+		c.N.Add(n)
+		return
+	}
+	r.former = append(r.former, keys.Used{Key: id.ID(), What: c.What, N: n, LastAt: time.UnixMilli(last)})
 }
 
 // queue makes the next flush look at id. It comes after what it is about: a
@@ -164,20 +188,38 @@ func (r *Recorder) Flush(ctx context.Context) error { return r.flush(ctx, time.N
 func (r *Recorder) flush(ctx context.Context, now time.Time, all bool) error {
 	r.flushing.Lock()
 	defer r.flushing.Unlock()
-	r.collect(now)
-	if all || r.touches.due(now, len(r.unwritten), r.limits) {
+	touching, adding := r.due(now)
+	switch {
+	case all || adding:
+		r.collect(now)
+	case touching:
+		r.keepLasts()
+	}
+	if all || touching {
 		if err := r.touch(ctx); err != nil {
 			return fmt.Errorf("writing down when %d keys were used: %w", len(r.unwritten), err)
 		}
 		r.touches.taken(now)
 	}
-	if all || r.waiting.sent != nil || r.adds.due(now, len(r.waiting.counts), r.limits) {
+	if all || adding {
 		if err := r.waiting.write(ctx, r.store, r.batch); err != nil {
 			return fmt.Errorf("writing down how keys were used: %w", err)
 		}
 		r.adds.taken(now)
 	}
 	return nil
+}
+
+// due reports whether it is time to write down when keys were used, and what
+// for. Until then, all that stays with the keys: in lists of its own it would
+// have the collector look at it once more.
+func (r *Recorder) due(now time.Time) (touching, adding bool) {
+	r.mu.Lock()
+	queued := len(r.pending) + len(r.former)
+	r.mu.Unlock()
+	touching = r.touches.due(now, len(r.unwritten)+queued, r.limits)
+	adding = r.waiting.sent != nil || r.apart.Load() >= r.perNode/2 || r.adds.due(now, len(r.waiting.counts)+queued, r.limits)
+	return touching, adding
 }
 
 func (r *Recorder) touch(ctx context.Context) error {
@@ -187,7 +229,7 @@ func (r *Recorder) touch(ctx context.Context) error {
 	if err := r.store.Touch(ctx, r.unwritten); err != nil {
 		return err
 	}
-	clear(r.unwritten)
+	r.unwritten = map[keys.ID]time.Time{} // one that was large would stay large
 	return nil
 }
 

@@ -65,6 +65,7 @@ func (w *waiting) write(ctx context.Context, store Store, some int) error {
 			return err
 		}
 	}
+	w.counts = map[place]count{} // one that was large stays large, and the collector looks through it
 	if lost := w.lost; lost > 0 {
 		w.lost = 0
 		return fmt.Errorf("%d requests were not counted: the store was down for too long", lost)
