@@ -213,3 +213,26 @@ func TestTheUpstreamHearsOfAClientThatGoes(t *testing.T) {
 		t.Error("the upstream goes on")
 	}
 }
+
+func TestTheServersTimeoutsHold(t *testing.T) {
+	for name, c := range map[string]struct{ timeouts, second string }{
+		"between two requests":    {"idle 200ms", ""},
+		"in the second's headers": {"read_header 200ms", "GET /healthz HTTP/1.1\r\nHost: x\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, "servers {\ntimeouts {\n"+c.timeouts+"\n}\n}\n", standard)
+			conn, from := s.dial()
+			s.wantRound(conn, from, "")
+			began := time.Now()
+			if _, err := io.WriteString(conn, c.second); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := from.ReadByte(); !errors.Is(err, io.EOF) {
+				t.Errorf("%v, want that the server closes the connection", err)
+			}
+			if took := time.Since(began); took < 200*time.Millisecond {
+				t.Errorf("it was closed after %s", took)
+			}
+		})
+	}
+}
