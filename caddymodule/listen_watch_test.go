@@ -36,26 +36,35 @@ func active(t *testing.T) (*guest, io.WriteCloser) {
 	return g, client
 }
 
-// awaitWait waits until a read waits.
-func awaitWait(t *testing.T, g *guest) {
+// await waits until something is so, which the guest's lock guards.
+func await(t *testing.T, g *guest, what string, is func() bool) {
 	t.Helper()
-	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+	locked := func() bool {
 		g.mu.Lock()
-		waiting := g.waiting
-		g.mu.Unlock()
-		if waiting {
-			return
-		}
+		defer g.mu.Unlock()
+		return is()
+	}
+	for began := time.Now(); !locked(); time.Sleep(time.Millisecond) {
 		if time.Since(began) > 10*time.Second {
-			t.Fatal("it does not wait")
+			t.Fatalf("not seen: %s", what)
 		}
 	}
+}
+
+func awaitWait(t *testing.T, g *guest) {
+	t.Helper()
+	await(t, g, "a read waits", func() bool { return g.waiting })
 }
 
 func setReadDeadline(t *testing.T, g *guest, at time.Time) {
 	t.Helper()
 	if err := g.SetReadDeadline(at); err != nil {
 		t.Fatal(err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.waiting {
+		t.Error("a read goes on waiting")
 	}
 }
 
@@ -89,6 +98,9 @@ func TestAReadThatIsGivenUpBeforeItBeginsReturnsAtOnce(t *testing.T) {
 	if got := <-readByte(g); !errors.Is(got.err, os.ErrDeadlineExceeded) || !isTimeout(got.err) {
 		t.Errorf("%v, want a timeout", got.err)
 	}
+	if g.waits != 0 {
+		t.Error("it waited first")
+	}
 }
 
 func TestAClientThatGoesIsNoticed(t *testing.T) {
@@ -116,25 +128,10 @@ func TestTheTimerOfOneReadDoesNotEndTheNext(t *testing.T) {
 	if !waiting && time.Since(began) < patience {
 		t.Error("it ended the next one")
 	}
-	awaitReading(t, g)                     // when its own is over
+	await(t, g, "its own is over", func() bool { return g.reading })
 	setReadDeadline(t, g, time.Unix(1, 0)) // reaches a read that is under way
 	if got := <-heard; !isTimeout(got.err) || got.took < patience {
 		t.Errorf("%v after %s, want a timeout", got.err, got.took)
-	}
-}
-
-func awaitReading(t *testing.T, g *guest) {
-	t.Helper()
-	for began := time.Now(); ; time.Sleep(time.Millisecond) {
-		g.mu.Lock()
-		reading := g.reading
-		g.mu.Unlock()
-		if reading {
-			return
-		}
-		if time.Since(began) > 10*time.Second {
-			t.Fatal("it does not read")
-		}
 	}
 }
 
@@ -186,6 +183,10 @@ func TestWhoTakesAConnectionOverFindsNoFormerDeadline(t *testing.T) {
 	time.AfterFunc(40*time.Millisecond, func() { _, _ = io.WriteString(client, "frame") }) // the read fails if this does
 	if n, err := g.TCPConn.Read(make([]byte, 8)); n != 5 || err != nil {
 		t.Errorf("read %d bytes, %v; want 5", n, err)
+	}
+	at := time.Now().Add(time.Minute)
+	if setReadDeadline(t, g, at); !g.set.Equal(at) {
+		t.Error("a deadline of who has taken over waits for a read")
 	}
 }
 

@@ -105,11 +105,16 @@ func TestCountsBelongToTheirMinute(t *testing.T) {
 		r.Count(id, reads(""), noon.Add(time.Duration(i)*31*time.Second))
 		flush(t, r)
 	}
-	u, err := s.Usage(t.Context(), keys.UsageQuery{Key: id.ID(), Step: keys.Minute, From: noon, To: noon.Add(time.Hour)})
+	wantMinutes(t, s, id.ID(), keys.UsageBucket{At: noon, Allowed: 2}, keys.UsageBucket{At: noon.Add(time.Minute), Allowed: 2})
+}
+
+// wantMinutes expects what a key did in the minutes of the hour from noon.
+func wantMinutes(t *testing.T, s keys.Store, id keys.ID, want ...keys.UsageBucket) {
+	t.Helper()
+	u, err := s.Usage(t.Context(), keys.UsageQuery{Key: id, Step: keys.Minute, From: noon, To: noon.Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []keys.UsageBucket{{At: noon, Allowed: 2}, {At: noon.Add(time.Minute), Allowed: 2}}
 	if diff := cmp.Diff(want, u.Buckets); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
