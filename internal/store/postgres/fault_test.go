@@ -151,7 +151,7 @@ func (n *news) highest() keys.Seq {
 }
 
 func hearing(s *Store) error {
-	if !s.news.hearing.Load() {
+	if s.news.hearing.Load() == 0 {
 		return errors.New("notifications are not heard")
 	}
 	return nil
@@ -229,7 +229,7 @@ func TestAListenerNoticesThatItsConnectionHangs(t *testing.T) {
 	eventually(t, soon, func() error { return hearing(s) })
 	proxy.Hold()
 	eventually(t, stillThere+askTime+soon, func() error {
-		if s.news.hearing.Load() {
+		if s.news.hearing.Load() > 0 {
 			return errors.New("it believes to hear")
 		}
 		return nil

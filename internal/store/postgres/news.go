@@ -31,11 +31,14 @@ type news struct {
 	start *start
 	pool  *pgxpool.Pool
 
-	// hearing: what is committed is heard of, as far as anybody can tell. A
-	// change that was found by looking alone tells that it is not: a network may
-	// swallow everything, and the connection looks well for seconds. Until the
-	// listener hears of something, or its server answers, changes are looked for.
-	hearing atomic.Bool
+	// hearing is not 0 while what is committed is heard of, as far as anybody can
+	// tell: it counts the reasons that the listener had to believe so. A change
+	// that was found by looking alone takes back the one that there was before:
+	// a network may swallow everything, and the connection looks well for
+	// seconds. Until the listener hears of something, or its server answers,
+	// changes are looked for.
+	hearing atomic.Uint64
+	reasons uint64 // the listener's own
 	mu      sync.Mutex
 	come    chan struct{} // closed when there is something new to know
 	heard   keys.Seq      // the highest number that was heard of, or seen
@@ -116,7 +119,8 @@ const lastSQL = `SELECT seq FROM counters`
 // given one means that the database was replaced by an older copy; the caller
 // finds that out.
 func (s *Store) AwaitChange(ctx context.Context, after keys.Seq) error {
-	for due := false; ; {
+	due, hearing := false, uint64(0)
+	for {
 		known, come := s.news.after(after)
 		if known == somethingNew {
 			return nil
@@ -127,14 +131,15 @@ func (s *Store) AwaitChange(ctx context.Context, after keys.Seq) error {
 				return errors.Join(ctx.Err(), fmt.Errorf("watching for changes: %w", err))
 			}
 			if last != after {
-				if due && known == nothingNew {
-					s.news.hearing.Store(false)
+				if due && known == nothingNew { // unless something was heard since
+					s.news.hearing.CompareAndSwap(hearing, 0)
 				}
 				return nil
 			}
 		}
 		var err error
-		if due, err = s.news.wait(ctx, come); err != nil {
+		hearing = s.news.hearing.Load()
+		if due, err = wait(ctx, come, hearing > 0); err != nil {
 			return err
 		}
 	}
@@ -165,9 +170,9 @@ func (n *news) look(ctx context.Context) (last keys.Seq, err error) {
 
 // wait waits until there is something new to know, or, which makes it report
 // true, until it is time to look.
-func (n *news) wait(ctx context.Context, come <-chan struct{}) (due bool, err error) {
+func wait(ctx context.Context, come <-chan struct{}, hearing bool) (due bool, err error) {
 	pause := lookWhileDeaf
-	if n.hearing.Load() {
+	if hearing {
 		// Nodes that hear of the same change must not look together for ever after.
 		pause = lookWhileHearing*3/4 + rand.N(lookWhileHearing/2) //nolint:gosec // G404: no secret
 	}
@@ -200,7 +205,7 @@ func (n *news) listen(ctx context.Context) {
 	for ctx.Err() == nil {
 		// What is wrong with the server shows to who looks for changes.
 		_ = n.follow(ctx, config, pause.Reset)
-		n.hearing.Store(false)
+		n.hearing.Store(0)
 		n.miss()
 		select {
 		case <-time.After(pause.NextBackOff()):
@@ -236,12 +241,12 @@ func (n *news) follow(ctx context.Context, config *pgx.ConnConfig, progress func
 	}
 	progress()
 	n.miss() // something may have come before
-	n.hearing.Store(true)
+	n.hears()
 	for {
 		seq, err := waitFor(ctx, conn)
 		switch {
 		case err == nil && seq > 0:
-			n.hearing.Store(true)
+			n.hears()
 			n.hear(seq)
 			continue
 		case err == nil: // whoever sent it, it says no number
@@ -253,8 +258,15 @@ func (n *news) follow(ctx context.Context, config *pgx.ConnConfig, progress func
 		if err := ask(ctx, conn); err != nil {
 			return err
 		}
-		n.hearing.Store(true)
+		n.hears()
 	}
+}
+
+// hears says that there is a new reason to believe that changes are heard of.
+// Only the listener has any.
+func (n *news) hears() {
+	n.reasons++
+	n.hearing.Store(n.reasons)
 }
 
 func listenOn(ctx context.Context, conn *pgx.Conn) error {

@@ -85,6 +85,42 @@ func TestAListenerThatMissedAChangeIsNotReliedUpon(t *testing.T) {
 	}
 }
 
+// A look that is under way when the notification comes finds the change as
+// well, and says nothing about the listener.
+func TestAListenerThatHeardDuringALookIsReliedUpon(t *testing.T) {
+	_, direct, listening, listen := behind(t, pgtest.Options{})
+	network, socket := listening.Target()
+	looking := pgtest.NewProxy(t, network, socket)
+	looks := looking.Catch(lastSQL)
+	s, other := openTest(t, looking.Address(pgtest.Name(direct)), Options{Listen: listen}), openTest(t, direct, Options{})
+	eventually(t, patience, func() error { return hearing(s) })
+	create(t, other, testKey("a"))
+	if err := follow(t, s, 0); err != nil {
+		t.Fatal(err)
+	}
+	told := listening.Hold()
+	create(t, other, testKey("b"))
+	<-told // the server has told of it
+	asked := looks.Hold()
+	followed := make(chan error, 1)
+	go func() { followed <- s.AwaitChange(t.Context(), 1) }()
+	<-asked // the answer says that there is a change
+	listening.Release()
+	eventually(t, patience, func() error {
+		if s.news.highest() != 2 {
+			return errors.New("nothing was heard")
+		}
+		return nil
+	})
+	looks.Release()
+	if err := <-followed; err != nil {
+		t.Fatal(err)
+	}
+	if err := hearing(s); err != nil {
+		t.Error("after it was told of the change: ", err)
+	}
+}
+
 // patience is for what takes as long as a busy machine does.
 const patience = 30 * time.Second
 

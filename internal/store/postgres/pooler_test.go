@@ -105,7 +105,7 @@ func TestChangesAreHeardOfBesideAPooler(t *testing.T) {
 			if late > 2 { // a machine that is busy with other tests may stop for a moment
 				t.Errorf("%d of 20 changes were seen late", late)
 			}
-			if s.news.hearing.Load() != c.hears {
+			if (s.news.hearing.Load() > 0) != c.hears {
 				t.Errorf("it hears: %t", !c.hears)
 			}
 		})
