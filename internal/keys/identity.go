@@ -22,9 +22,9 @@ type Identity struct {
 	Stamp atomic.Uint64
 	// Tally and used belong to package usage: how the key is used, until that is
 	// written down. They hang on the Identity so that counting needs no look-up
-	// of its own.
+	// of its own. Many keys do one thing, and have no Tally.
 	Tally atomic.Pointer[Tally]
-	used  atomic.Int64
+	used  atomic.Uint64
 	// lengths are those of the texts: the id, the prefix, the owner, the name.
 	lengths [textCount]uint16
 }

@@ -27,8 +27,9 @@ type What struct {
 	Outcome  string
 }
 
-// Tally holds the counts of a key since the last flush. The first few are found
-// without a lock: most keys do the same few things all day.
+// Tally holds the counts of a key since the last flush, but for the one that its
+// Identity has room for. The first few are found without a lock: most keys do
+// the same few things all day.
 type Tally struct {
 	One   Tallied                    // what First begins with, in the same block of memory
 	First [8]atomic.Pointer[Tallied] // those that are not nil come first

@@ -192,11 +192,52 @@ func TestEndpointsDoNotKeepThePathsTheyStoodIn(t *testing.T) {
 	r := New(newStore(t))
 	id := &keys.Identity{}
 	path := strings.Repeat("x", 1<<20) + "end"
-	r.Count(id, reads(path[1<<20:]), noon)
-	kept := id.Tally.Load().First[0].Load().Endpoint
-	if kept != "end" || unsafe.StringData(kept) == unsafe.StringData(path[1<<20:]) {
-		t.Errorf("%q keeps a megabyte", kept)
+	r.Count(id, reads("first"), noon)
+	for _, other := range []*keys.Identity{id, {}} { // in its tally, and with the key
+		r.Count(other, reads(path[1<<20:]), noon)
 	}
+	for _, kept := range []string{id.Tally.Load().First[0].Load().Endpoint, r.things.what(2).Endpoint} {
+		if kept != "end" || unsafe.StringData(kept) == unsafe.StringData(path[1<<20:]) {
+			t.Errorf("%q keeps a megabyte", kept)
+		}
+	}
+}
+
+// Callers can choose endpoints. What comes when there are no more numbers is
+// counted all the same, and what has one keeps it.
+func TestThereAreMoreThingsThanNumbers(t *testing.T) {
+	s := newStore(t)
+	r := New(s)
+	id := createKey(t, s)
+	const more = int(keys.MaxThing) + 100
+	for i := range more {
+		again := keys.NewIdentity(keys.Digest{}, keys.Names{ID: id.ID()}, nil, 0)
+		for range 2 {
+			r.Count(again, reads(fmt.Sprint("e", i)), noon)
+		}
+		if here := again.Uses().N; here != 2 && i < int(keys.MaxThing) || here != 0 && i >= int(keys.MaxThing) {
+			t.Fatalf("%d uses of thing %d are counted with the key", here, i)
+		}
+	}
+	flush(t, r)
+	got := counted(t, s, id.ID())
+	for i := range more {
+		if n := got[fmt.Sprint("e", i)]; n != 2 {
+			t.Fatalf("thing %d was counted %d times, want 2", i, n)
+		}
+	}
+}
+
+// A key that is used all the time does more in a minute than it has room for.
+func TestAKeyThatIsUsedMoreOftenThanItCanCount(t *testing.T) {
+	s := newStore(t)
+	r := New(s)
+	id := createKey(t, s)
+	for i := range 3000 {
+		r.Count(id, reads("a"), noon.Add(time.Duration(i)*40*time.Millisecond)) // two minutes
+	}
+	flush(t, r)
+	wantMinutes(t, s, id.ID(), keys.UsageBucket{At: noon, Allowed: 1500}, keys.UsageBucket{At: noon.Add(time.Minute), Allowed: 1500})
 }
 
 func TestABatchOfUnknownFateIsNotCountedTwice(t *testing.T) {
@@ -349,7 +390,9 @@ func TestARequestThatFoundATallyBeforeAFlushIsCountedAfterIt(t *testing.T) {
 	s := newStore(t)
 	r := New(s)
 	id := createKey(t, s)
-	r.Count(id, reads("a"), noon)
+	for _, endpoint := range []string{"with the key", "a"} {
+		r.Count(id, reads(endpoint), noon)
+	}
 	found := r.tallied(id, reads("a")) // and stops here
 	for range 2 {                      // by the second, nothing was counted
 		flush(t, r)
@@ -378,23 +421,23 @@ func TestATallyStaysWithItsKeyWhileAllOfItGoesOn(t *testing.T) {
 		}
 		return id.Tally.Load()
 	}
-	first := count("a", "b")
+	first := count("with the key", "a", "b")
 	for range 3 {
 		flush(t, r)
 		if id.Tally.Load() != first {
 			t.Error("it was taken away")
 		}
-		count("b", "a")
+		count("with the key", "b", "a")
 	}
 	flush(t, r)
-	if count("a"); id.Tally.Load() != first || r.apart.Load() != 2 {
+	if count("with the key", "a"); id.Tally.Load() != first || r.apart.Load() != 2 {
 		t.Errorf("%d things are told apart, want 2", r.apart.Load())
 	}
 	flush(t, r) // b was not counted
 	if id.Tally.Load() != nil || r.apart.Load() != 0 || len(r.pending) != 0 {
 		t.Errorf("it stays for ever: %d things are told apart, %d keys looked at", r.apart.Load(), len(r.pending))
 	}
-	if diff := cmp.Diff(map[string]int64{"a": 5, "b": 4}, counted(t, s, id.ID())); diff != "" {
+	if diff := cmp.Diff(map[string]int64{"with the key": 5, "a": 5, "b": 4}, counted(t, s, id.ID())); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -404,6 +447,7 @@ func TestTheMinuteOfAKeptTallyIsThatOfItsLastUse(t *testing.T) {
 	r := New(s)
 	id := createKey(t, s)
 	for _, at := range []time.Duration{59_900 * time.Millisecond, 60_200 * time.Millisecond} { // within a second
+		r.Count(id, reads("with the key"), noon.Add(at))
 		r.Count(id, reads("a"), noon.Add(at))
 		flush(t, r)
 	}

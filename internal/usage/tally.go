@@ -39,7 +39,7 @@ func (r *Recorder) add(t *keys.Tally, what keys.What) *keys.Tallied {
 	if c := findLocked(t, what); c != nil {
 		return c
 	}
-	if what.Endpoint != "" && what.Endpoint != keys.OtherEndpoints && (r.apart.Load() >= r.perNode || len(t.First)+len(t.More) >= r.perKey) {
+	if what.Endpoint != "" && what.Endpoint != keys.OtherEndpoints && (r.apart.Load() >= r.perNode || 1+len(t.First)+len(t.More) >= r.perKey) {
 		what.Endpoint = keys.OtherEndpoints
 		if c := findLocked(t, what); c != nil {
 			return c
@@ -103,13 +103,14 @@ func (r *Recorder) collect(now time.Time) {
 	r.apart.Store(0)
 	inUse := pending[:0]
 	for _, id := range pending {
-		if t := id.Tally.Load(); t != nil && r.goesOn(id.ID(), t) {
+		if r.goesOn(id) {
 			r.keepLast(id)
 			inUse = append(inUse, id)
 			continue
 		}
 		id.Unqueue()
 		r.keepLast(id)
+		r.takeUses(id)
 		if t := id.Tally.Swap(nil); t != nil {
 			r.drain(id.ID(), t)
 			r.retired = append(r.retired, retired{id.ID(), t, now})
@@ -121,14 +122,31 @@ func (r *Recorder) collect(now time.Time) {
 	r.mu.Unlock()
 }
 
-// goesOn takes what was counted, and reports whether the tally may stay: it
-// must leave room for what is new, for its key and for others.
-func (r *Recorder) goesOn(key keys.ID, t *keys.Tally) bool {
-	things, used := r.drain(key, t)
+// goesOn takes what was counted, and reports whether the key may stay in the
+// queue, with its tally: that must leave room for what is new, for its key and
+// for others.
+func (r *Recorder) goesOn(id *keys.Identity) bool {
+	goesOn := r.takeUses(id)
+	t := id.Tally.Load()
+	if t == nil {
+		return goesOn
+	}
+	things, used := r.drain(id.ID(), t)
 	if used < things || things > int64(len(t.First)) || r.apart.Load()+things > r.perNode/2 {
 		return false
 	}
 	r.apart.Add(things)
+	return true
+}
+
+// takeUses takes what was counted with a key, and reports whether anything was.
+func (r *Recorder) takeUses(id *keys.Identity) bool {
+	u := id.TakeUses()
+	if u.N == 0 {
+		return false
+	}
+	r.idle = false
+	r.waiting.add(id.ID(), r.things.what(u.Thing), u.N, u.Last, r.limits.waiting)
 	return true
 }
 

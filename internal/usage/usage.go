@@ -21,10 +21,6 @@ import (
 // counted before is the last minute's. Not every flush writes all: see turn.
 const FlushInterval = 10 * time.Second
 
-// resolution is how exact the times of last uses are. A key that is used more
-// often than this costs one comparison a request.
-const resolution = time.Second
-
 // DefaultKeep is how long usage is kept if nobody says.
 const DefaultKeep = 90 * 24 * time.Hour
 
@@ -41,8 +37,10 @@ type Recorder struct {
 	limits
 	// keep is how long usage is kept, in nanoseconds; 0: none is counted.
 	keep atomic.Int64
-	// apart is how many things are told apart.
-	apart atomic.Int64
+	// apart is how many things are told apart, those that have no room of their
+	// own on their keys.
+	apart  atomic.Int64
+	things things
 
 	mu      sync.Mutex
 	pending []*keys.Identity // at which the next flush looks
@@ -78,29 +76,47 @@ func (r *Recorder) Keep() time.Duration { return time.Duration(r.keep.Load()) }
 
 // Mark says that id was used now, for nothing that is counted. It does not
 // allocate, and locks only for the first use since the last flush.
-func (r *Recorder) Mark(id *keys.Identity, now time.Time) {
-	if id.UsedAt(now.UnixMilli(), resolution) {
-		r.queue(id)
-	}
-}
+func (r *Recorder) Mark(id *keys.Identity, now time.Time) { r.use(id, now.UnixMilli(), 0) }
 
 // Count counts a request of id, and that it was used now if it was allowed. It
 // does not allocate for what was counted since the last flush already.
 func (r *Recorder) Count(id *keys.Identity, what keys.What, now time.Time) {
-	milli := now.UnixMilli()
-	changed := what.Outcome == keys.OutcomeAllowed && id.UsedAt(milli, resolution)
-	if r.keep.Load() > 0 {
-		c := r.tallied(id, what)
-		// The time first: what is counted has one.
-		if before := mark(&c.Last, milli); before != 0 && before/minute != milli/minute {
-			r.closeMinute(id, c, before)
+	milli, counts := now.UnixMilli(), r.keep.Load() > 0
+	if what.Outcome == keys.OutcomeAllowed {
+		thing := keys.Thing(0)
+		if counts {
+			thing = r.things.on(id, what)
 		}
-		c.N.Add(1)
-		changed = true
+		if r.use(id, milli, thing) {
+			return
+		}
 	}
-	if changed {
+	if counts {
+		r.tally(id, what, 1, milli)
 		r.queue(id)
 	}
+}
+
+// use notes a use, and reports whether it was counted with its key.
+func (r *Recorder) use(id *keys.Identity, milli int64, thing keys.Thing) (counted bool) {
+	u := id.Use(milli, thing)
+	if u.Over.N > 0 {
+		r.tally(id, r.things.what(u.Over.Thing), u.Over.N, u.Over.Last)
+	}
+	if u.Counted || u.Noted {
+		r.queue(id)
+	}
+	return u.Counted
+}
+
+// tally counts n in the key's tally.
+func (r *Recorder) tally(id *keys.Identity, what keys.What, n, milli int64) {
+	c := r.tallied(id, what)
+	// The time first: what is counted has one.
+	if before := mark(&c.Last, milli); before != 0 && before/minute != milli/minute {
+		r.closeMinute(id, c, before)
+	}
+	c.N.Add(n)
 }
 
 // minute is one in milliseconds.

@@ -169,7 +169,7 @@ func TestManyUsersAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The last uses lie within the resolution of each other.
-	if got, want := lastUsed(t, s, id.ID()), base.Add(499*time.Second); want.Sub(got) > 2*resolution {
+	if got, want := lastUsed(t, s, id.ID()), base.Add(499*time.Second); want.Sub(got) > 2*time.Second {
 		t.Errorf("last used %s, want %s", got, want)
 	}
 }
