@@ -127,7 +127,12 @@ func TestUnknownAnswerReplacesAKnownOne(t *testing.T) {
 // Readers, look-ups and changes at once: what a reader sees after a change
 // was acknowledged is never from before it. Run under -race.
 func TestNoAnswerFromBeforeAnAcknowledgedChange(t *testing.T) {
-	c := newCache(t, 1000)
+	t.Run("each in places of its own", func(t *testing.T) { changeWhileLookedUp(t, 1000) })
+	t.Run("several in the same places", func(t *testing.T) { changeWhileLookedUp(t, 2) })
+}
+
+func changeWhileLookedUp(t *testing.T, size int64) {
+	c := newCache(t, size)
 	const secrets, changes = 8, 2000
 	var (
 		mu    sync.Mutex

@@ -40,14 +40,19 @@ func (f front) pair(d *keys.Digest) *pair {
 
 // get returns the Identity of a secret, nil where others have its places.
 func (f front) get(d *keys.Digest) *keys.Identity {
-	p := f.pair(d)
+	_, id := f.pair(d).find(d)
+	return id
+}
+
+// find returns where a secret stands, nil for nowhere.
+func (p *pair) find(d *keys.Digest) (*atomic.Pointer[keys.Identity], *keys.Identity) {
 	if id := p[0].Load(); id != nil && id.Digest.Is(d) {
-		return id
+		return &p[0], id
 	}
 	if id := p[1].Load(); id != nil && id.Digest.Is(d) {
-		return id
+		return &p[1], id
 	}
-	return nil
+	return nil, nil
 }
 
 // set puts id where the secret stands, or else where there is room: no secret
@@ -55,11 +60,9 @@ func (f front) get(d *keys.Digest) *keys.Identity {
 // stripe may put it anywhere.
 func (f front) set(d *keys.Digest, id *keys.Identity) {
 	p := f.pair(d)
-	for i := range p {
-		if old := p[i].Load(); old != nil && old.Digest.Is(d) {
-			p[i].Store(id)
-			return
-		}
+	if place, _ := p.find(d); place != nil {
+		place.Store(id)
+		return
 	}
 	prefers := d[15] & 1
 	if !p[prefers].CompareAndSwap(nil, id) && !p[1-prefers].CompareAndSwap(nil, id) {
@@ -69,10 +72,7 @@ func (f front) set(d *keys.Digest, id *keys.Identity) {
 
 // del forgets a secret. Another one that takes the place meanwhile has it.
 func (f front) del(d *keys.Digest) {
-	p := f.pair(d)
-	for i := range p {
-		if id := p[i].Load(); id != nil && id.Digest.Is(d) {
-			p[i].CompareAndSwap(id, nil)
-		}
+	if place, id := f.pair(d).find(d); place != nil {
+		place.CompareAndSwap(id, nil)
 	}
 }

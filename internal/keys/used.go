@@ -48,7 +48,7 @@ type Use struct {
 // resolution is how exact the time of a last use is that is not counted.
 const resolution = int64(time.Second / time.Millisecond)
 
-const minute = int64(time.Minute / time.Millisecond)
+const minute = 1000 * int64(Minute)
 
 // Use notes that the key was used at milli, and counts it as thing, if that is
 // what is counted here, or nothing is; 0 is not counted.

@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,9 +14,16 @@ import (
 // came first, and what comes later is counted in tallies.
 type things struct {
 	whats [keys.MaxThing + 1]atomic.Pointer[keys.What]
+	// numbers is never changed but replaced: requests read it without a lock.
+	numbers atomic.Pointer[map[keys.What]keys.Thing]
+	adding  sync.Mutex
+}
 
-	mu      sync.RWMutex
-	numbers map[keys.What]keys.Thing
+// newThings returns things without any number.
+func newThings() *things {
+	t := &things{}
+	t.numbers.Store(&map[keys.What]keys.Thing{})
+	return t
 }
 
 // what returns what a number stands for, which must have been given.
@@ -31,29 +39,31 @@ func (t *things) on(id *keys.Identity, what keys.What) keys.Thing {
 	case is.N > 0:
 		return 0
 	}
-	t.mu.RLock()
-	n, known := t.numbers[what]
-	full := len(t.numbers) == int(keys.MaxThing)
-	t.mu.RUnlock()
-	if known || full {
+	if n, final := t.number(what); final {
 		return n
 	}
 	return t.add(what)
 }
 
+// number returns the number of what, 0 for none, and whether that is final.
+func (t *things) number(what keys.What) (n keys.Thing, final bool) {
+	numbers := *t.numbers.Load()
+	n, known := numbers[what]
+	return n, known || len(numbers) == int(keys.MaxThing)
+}
+
 func (t *things) add(what keys.What) keys.Thing {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n, known := t.numbers[what]
-	if known || len(t.numbers) == int(keys.MaxThing) {
+	t.adding.Lock()
+	defer t.adding.Unlock()
+	n, final := t.number(what)
+	if final {
 		return n
 	}
-	if t.numbers == nil {
-		t.numbers = map[keys.What]keys.Thing{}
-	}
+	numbers := maps.Clone(*t.numbers.Load())
 	what.Endpoint = strings.Clone(what.Endpoint) // it is a part of the request's path
-	n = keys.Thing(len(t.numbers) + 1)           //nolint:gosec // G115: at most MaxThing
-	t.whats[n].Store(&what)
-	t.numbers[what] = n
+	n = keys.Thing(len(numbers) + 1)             //nolint:gosec // G115: at most MaxThing
+	numbers[what] = n
+	t.whats[n].Store(&what) // before anybody learns the number
+	t.numbers.Store(&numbers)
 	return n
 }

@@ -40,7 +40,7 @@ type Recorder struct {
 	// apart is how many things are told apart, those that have no room of their
 	// own on their keys.
 	apart  atomic.Int64
-	things things
+	things *things
 
 	mu      sync.Mutex
 	pending []*keys.Identity // at which the next flush looks
@@ -60,7 +60,7 @@ type Recorder struct {
 // New returns a Recorder that writes to store.
 func New(store Store) *Recorder {
 	r := &Recorder{
-		store: store, limits: defaultLimits, unwritten: map[keys.ID]time.Time{},
+		store: store, limits: defaultLimits, unwritten: map[keys.ID]time.Time{}, things: newThings(),
 		waiting: waiting{writer: "usage_" + uuid.NewString(), counts: map[place]count{}},
 		touches: turn{every: touchInterval}, adds: turn{every: addInterval},
 	}
@@ -120,7 +120,7 @@ func (r *Recorder) tally(id *keys.Identity, what keys.What, n, milli int64) {
 }
 
 // minute is one in milliseconds.
-const minute = int64(time.Minute / time.Millisecond)
+const minute = 1000 * int64(keys.Minute)
 
 // mark moves the time of a count forward, and returns what it was.
 func mark(at *atomic.Int64, milli int64) int64 {

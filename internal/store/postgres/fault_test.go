@@ -128,12 +128,7 @@ func TestADeletionIsHeardOfWhileALookUpIsHeld(t *testing.T) {
 	if err := other.Delete(t.Context(), by(), k.Key.ID, keys.Guard{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, soon, func() error {
-		if s.news.highest() != 2 {
-			return errors.New("nothing was heard of the deletion")
-		}
-		return nil
-	})
+	eventually(t, soon, func() error { return heard(s, 2) })
 	proxy.Release()
 	if err := <-found; err != nil {
 		t.Fatalf("the held look-up: %v", err)
@@ -153,6 +148,13 @@ func (n *news) highest() keys.Seq {
 func hearing(s *Store) error {
 	if s.news.hearing.Load() == 0 {
 		return errors.New("notifications are not heard")
+	}
+	return nil
+}
+
+func heard(s *Store, want keys.Seq) error {
+	if highest := s.news.highest(); highest != want {
+		return fmt.Errorf("the last change that was heard of is %d, want %d", highest, want)
 	}
 	return nil
 }

@@ -53,12 +53,10 @@ func follow(t *testing.T, s *Store, after keys.Seq) error {
 	return errors.New("asked again and again, and nothing was there")
 }
 
-// A network may swallow what the listener should hear, and leave its
-// connection as it is: the first change is then found by looking, after half a
-// second, and those after it must not take as long again.
-func TestAListenerThatMissedAChangeIsNotReliedUpon(t *testing.T) {
-	_, direct, proxy, address := behind(t, pgtest.Options{})
-	s, other := openTest(t, direct, Options{Listen: address}), openTest(t, direct, Options{})
+// holdASecondChange has s hear of a first change of other's; the second one is
+// made, and the server has told of it, but the proxy holds that back.
+func holdASecondChange(t *testing.T, s, other *Store, proxy *pgtest.Proxy) {
+	t.Helper()
 	eventually(t, patience, func() error { return hearing(s) })
 	create(t, other, testKey("a"))
 	if err := follow(t, s, 0); err != nil {
@@ -66,7 +64,16 @@ func TestAListenerThatMissedAChangeIsNotReliedUpon(t *testing.T) {
 	}
 	held := proxy.Hold()
 	create(t, other, testKey("b"))
-	<-held // the server has told of it
+	<-held
+}
+
+// A network may swallow what the listener should hear, and leave its
+// connection as it is: the first change is then found by looking, after half a
+// second, and those after it must not take as long again.
+func TestAListenerThatMissedAChangeIsNotReliedUpon(t *testing.T) {
+	_, direct, proxy, address := behind(t, pgtest.Options{})
+	s, other := openTest(t, direct, Options{Listen: address}), openTest(t, direct, Options{})
+	holdASecondChange(t, s, other, proxy)
 	if err := follow(t, s, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -93,25 +100,13 @@ func TestAListenerThatHeardDuringALookIsReliedUpon(t *testing.T) {
 	looking := pgtest.NewProxy(t, network, socket)
 	looks := looking.Catch(lastSQL)
 	s, other := openTest(t, looking.Address(pgtest.Name(direct)), Options{Listen: listen}), openTest(t, direct, Options{})
-	eventually(t, patience, func() error { return hearing(s) })
-	create(t, other, testKey("a"))
-	if err := follow(t, s, 0); err != nil {
-		t.Fatal(err)
-	}
-	told := listening.Hold()
-	create(t, other, testKey("b"))
-	<-told // the server has told of it
+	holdASecondChange(t, s, other, listening)
 	asked := looks.Hold()
 	followed := make(chan error, 1)
 	go func() { followed <- s.AwaitChange(t.Context(), 1) }()
 	<-asked // the answer says that there is a change
 	listening.Release()
-	eventually(t, patience, func() error {
-		if s.news.highest() != 2 {
-			return errors.New("nothing was heard")
-		}
-		return nil
-	})
+	eventually(t, patience, func() error { return heard(s, 2) })
 	looks.Release()
 	if err := <-followed; err != nil {
 		t.Fatal(err)
