@@ -20,6 +20,7 @@ import (
 // options are the command's flags.
 type options struct {
 	bin          string
+	starts       int
 	rounds       int
 	requests     int
 	connections  int
@@ -32,7 +33,8 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.bin, "bin", "bin/keywarden", "the `program` that is measured")
-	flag.IntVar(&o.rounds, "rounds", 10, "how often each of the two is measured")
+	flag.IntVar(&o.starts, "starts", 1, "how often both are started anew: processes of one program differ by some percent, for as long as they run")
+	flag.IntVar(&o.rounds, "rounds", 10, "how often each of the two is measured, a start")
 	flag.IntVar(&o.requests, "requests", 20_000, "how many requests each time")
 	flag.IntVar(&o.connections, "connections", 64, "how many callers there are")
 	flag.IntVar(&o.keys, "keys", 100, "how many keys they use")

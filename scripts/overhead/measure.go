@@ -21,6 +21,9 @@ type figures struct {
 	perSecond float64
 }
 
+func (f figures) micros() float64 { return float64(f.cpu) / float64(time.Microsecond) }
+func (f figures) rate() float64   { return f.perSecond }
+
 // side is a gateway, its callers, and what was measured.
 type side struct {
 	*gateway
@@ -74,22 +77,52 @@ func (s *side) round(ctx context.Context, requests int) error {
 	return nil
 }
 
-// measure measures both in turns, and prints what came of it.
-func measure(ctx context.Context, dir, upstream string, o options) (err error) {
+// measure starts both as often as asked for, measures them in turns, and prints
+// what came of it.
+func measure(ctx context.Context, dir, upstream string, o options) error {
+	var starts []pairs
+	for i := range o.starts {
+		p, err := measureOnce(ctx, dir, upstream, o)
+		if err != nil {
+			return err
+		}
+		starts = append(starts, p)
+		_, _, cpu := p.compare(figures.micros)
+		_, _, rate := p.compare(figures.rate)
+		fmt.Fprintf(os.Stderr, "start %2d of %d: CPU × %.3f, requests a second × %.3f\n", i+1, o.starts, cpu, rate)
+	}
+	fmt.Printf("%d starts, %d rounds of %d requests each, %d connections; bare Caddy, Keywarden, and what is added: medians of starts, of which each is the median of its pairs\n",
+		o.starts, o.rounds, o.requests, o.connections)
+	show := func(what, unit string, figure func(figures) float64) {
+		b, k, ratios := compareStarts(starts, figure)
+		fmt.Printf("%-22s %9.1f %9.1f %-4s %+6.1f  × %.3f (%.3f to %.3f)\n", what, b, k, unit, k-b, median(ratios), ratios[0], ratios[len(ratios)-1])
+	}
+	show("CPU a request", "µs", figures.micros)
+	show("allocations a request", "", func(f figures) float64 { return f.objects })
+	show("allocated a request", "B", func(f figures) float64 { return f.bytes })
+	show("requests a second", "", figures.rate)
+	return nil
+}
+
+// measureOnce starts both, and measures them in turns.
+func measureOnce(ctx context.Context, dir, upstream string, o options) (p pairs, err error) {
+	if dir, err = os.MkdirTemp(dir, "start"); err != nil {
+		return p, err
+	}
 	bare, err := open(ctx, dir, upstream, false, o)
 	if err != nil {
-		return err
+		return p, err
 	}
 	defer func() { err = errors.Join(err, bare.end()) }()
 	ours, err := open(ctx, dir, upstream, true, o)
 	if err != nil {
-		return err
+		return p, err
 	}
 	defer func() { err = errors.Join(err, ours.end()) }()
 	both := []*side{bare, ours}
 	for _, s := range both { // connections to the upstream, caches, the heap's size
 		if _, err := s.send(o.requests); err != nil {
-			return fmt.Errorf("%s: %w", s.Name, err)
+			return p, fmt.Errorf("%s: %w", s.Name, err)
 		}
 	}
 	var profiles []chan error
@@ -101,40 +134,46 @@ func measure(ctx context.Context, dir, upstream string, o options) (err error) {
 	for i := range o.rounds {
 		for _, s := range both {
 			if err := s.round(ctx, o.requests); err != nil {
-				return err
+				return p, err
 			}
 		}
 		slices.Reverse(both)
 		b, k := bare.rounds[i], ours.rounds[i]
 		fmt.Fprintf(os.Stderr, "round %2d of %d: CPU %6.1f and %6.1f µs, %.3f; allocations %.1f and %.1f; requests a second %.0f and %.0f, %.3f\n", i+1, o.rounds,
-			micros(b.cpu), micros(k.cpu), micros(k.cpu)/micros(b.cpu), b.objects, k.objects, b.perSecond, k.perSecond, k.perSecond/b.perSecond)
+			b.micros(), k.micros(), k.micros()/b.micros(), b.objects, k.objects, b.rate(), k.rate(), k.rate()/b.rate())
 	}
 	for _, done := range profiles {
 		if err := <-done; err != nil {
-			return err
+			return p, err
 		}
 	}
-	fmt.Printf("%d rounds of %d requests each, %d connections; bare Caddy, Keywarden, and what is added: medians of pairs\n", o.rounds, o.requests, o.connections)
-	show := func(what, unit string, figure func(figures) float64) {
-		b, k, ratio := compareRounds(bare.rounds, ours.rounds, figure)
-		fmt.Printf("%-22s %9.1f %9.1f %-4s %+6.1f  × %.3f\n", what, b, k, unit, k-b, ratio)
-	}
-	show("CPU a request", "µs", func(f figures) float64 { return micros(f.cpu) })
-	show("allocations a request", "", func(f figures) float64 { return f.objects })
-	show("allocated a request", "B", func(f figures) float64 { return f.bytes })
-	show("requests a second", "", func(f figures) float64 { return f.perSecond })
-	return nil
+	return pairs{bare.rounds, ours.rounds}, nil
 }
 
-// compareRounds returns the medians of both, and of the ratios of each pair of
-// rounds, which were beside each other: what else the machine did met both.
-func compareRounds(bare, ours []figures, figure func(figures) float64) (b, k, ratio float64) {
+// pairs are the rounds of both in one start. Two of one number were beside each
+// other: what else the machine did met both.
+type pairs struct{ bare, ours []figures }
+
+// compare returns the medians of both, and of the ratios of each pair.
+func (p pairs) compare(figure func(figures) float64) (b, k, ratio float64) {
 	var bs, ks, ratios []float64
-	for i := range bare {
-		bs, ks = append(bs, figure(bare[i])), append(ks, figure(ours[i]))
+	for i := range p.bare {
+		bs, ks = append(bs, figure(p.bare[i])), append(ks, figure(p.ours[i]))
 		ratios = append(ratios, ks[i]/bs[i])
 	}
 	return median(bs), median(ks), median(ratios)
+}
+
+// compareStarts returns the medians of what each start's comparison said, and
+// the ratios of all of them, from the least to the greatest.
+func compareStarts(starts []pairs, figure func(figures) float64) (b, k float64, ratios []float64) {
+	var bs, ks []float64
+	for _, p := range starts {
+		b, k, ratio := p.compare(figure)
+		bs, ks, ratios = append(bs, b), append(ks, k), append(ratios, ratio)
+	}
+	slices.Sort(ratios)
+	return median(bs), median(ks), ratios
 }
 
 func median(values []float64) float64 {
@@ -144,8 +183,6 @@ func median(values []float64) float64 {
 	}
 	return values[len(values)/2]
 }
-
-func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 // profile has the gateway write a CPU profile of the next seconds to a file.
 func (s *side) profile(ctx context.Context, o options) chan error {

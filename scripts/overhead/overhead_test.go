@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,9 +59,16 @@ func TestRoundsAreComparedInPairs(t *testing.T) {
 		return all
 	}
 	// The machine was slow in the second pair: the ratio of medians would be 1.
-	b, k, ratio := compareRounds(rounds(100, 200, 50), rounds(110, 220, 100), func(f figures) float64 { return micros(f.cpu) })
+	slow := pairs{rounds(100, 200, 50), rounds(110, 220, 100)}
+	b, k, ratio := slow.compare(figures.micros)
 	if b != 100 || k != 110 || ratio != 1.1 {
 		t.Errorf("medians %v and %v, ratio %v; want 100, 110 and 1.1", b, k, ratio)
+	}
+	// One start was unlucky.
+	once := pairs{rounds(100), rounds(101)}
+	b, k, ratios := compareStarts([]pairs{slow, {rounds(100), rounds(150)}, once}, figures.micros)
+	if b != 100 || k != 110 || !slices.Equal(ratios, []float64{1.01, 1.1, 1.5}) {
+		t.Errorf("medians %v and %v, ratios %v; want 100, 110, and 1.01, 1.1 and 1.5", b, k, ratios)
 	}
 	if got := median([]float64{4, 1, 3, 2}); got != 2.5 {
 		t.Errorf("the median of four is %v", got)
