@@ -49,6 +49,7 @@ func keepSocket(server *caddyhttp.Server, app *App, log *zap.Logger) *socketKeep
 	keeper := &socketKeeper{server: server, app: app, log: log}
 	*wrappers = slices.Insert(slices.Clone(*wrappers), 0, caddy.ListenerWrapper(keeper))
 	server.RegisterConnState(noteState)
+	server.RegisterConnContext(watchClient)
 	return keeper
 }
 

@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 )
@@ -30,12 +29,8 @@ type guest struct {
 	// direct says that net/http has told of it: nothing lies between.
 	direct bool
 	state  http.ConnState
-	// heard says that something came in since the last request was answered;
-	// ahead, that it came before net/http has said so: during a request, it
-	// reads a single byte to see whether the client has gone, which may be the
-	// first of the next one.
+	// heard says that something came in since the last request was answered.
 	heard bool
-	ahead bool
 	// heardAt is when something came in last, where direct does not tell more.
 	heardAt time.Time
 	reading bool
@@ -49,8 +44,9 @@ type guest struct {
 	// activeAt is when state became StateActive, or when it was first asked to
 	// leave during that, whichever was later.
 	activeAt time.Time
-	// watch is how net/http looks for clients that go.
+	// watch is how clients that go are looked for.
 	watch
+	writing
 	// preface counts how much of http2Preface it began with; -1: it did not.
 	preface int
 }
@@ -72,6 +68,7 @@ func noteState(c net.Conn, state http.ConnState) {
 func (g *guest) note(state http.ConnState) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.stopLooking()
 	g.direct, g.state = true, state
 	switch state {
 	case http.StateActive:
@@ -79,12 +76,12 @@ func (g *guest) note(state http.ConnState) {
 			g.activeAt = time.Now()
 		}
 	case http.StateIdle:
-		g.heard, g.ahead = g.ahead, false
+		g.heard = false
 		// net/http counts it as idle a moment before it says so.
 		g.leaving, g.closing = g.leaving || g.closing, false
 	case http.StateHijacked:
 		g.leaving = false
-		_ = g.setDue() // whoever has it now sets what it needs, and sees errors
+		_, _ = g.setDue(), g.setWriteDue() // whoever has it now sets what it needs, and sees errors
 		g.entrance.forget(g)
 	case http.StateClosed:
 		if g.closing {
@@ -99,30 +96,31 @@ func (g *guest) note(state http.ConnState) {
 
 // Read implements net.Conn.
 func (g *guest) Read(p []byte) (int, error) {
-	if err := g.beginRead(p); err != nil {
+	if begun, err := g.beginRead(p); !begun {
 		return 0, err
 	}
 	n, err := g.TCPConn.Read(p)
 	return g.endRead(p, n, err)
 }
 
-func (g *guest) beginRead(p []byte) error {
+func (g *guest) beginRead(p []byte) (begun bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.looksForClient(p) {
+		return false, g.lookLater()
+	}
+	g.stopLooking()
 	if g.leaving && g.mayLeave() {
 		g.move()
 	}
-	if g.looksForClient(p) && !g.waitForByte() {
-		return os.ErrDeadlineExceeded
-	}
 	if g.moved {
-		return io.EOF
+		return false, io.EOF
 	}
 	if err := g.setDue(); err != nil {
-		return err
+		return false, err
 	}
 	g.reading = true
-	return nil
+	return true, nil
 }
 
 func (g *guest) endRead(p []byte, n int, err error) (int, error) {
@@ -134,7 +132,6 @@ func (g *guest) endRead(p []byte, n int, err error) (int, error) {
 	if n > 0 {
 		g.sniff(p[:n])
 		g.heard = true
-		g.ahead = g.looksForClient(p)
 		if !g.direct { // reading the clock costs more than the rest of this
 			g.heardAt = time.Now()
 		}
@@ -221,7 +218,6 @@ func (g *guest) busy(began, now time.Time) bool {
 func (g *guest) Close() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.endWait()
 	if g.moved {
 		return nil
 	}

@@ -81,18 +81,3 @@ func countListeners(table, local string) int {
 	}
 	return n
 }
-
-// awaitBytes waits until c has something to read, or its read deadline, and
-// takes nothing out.
-func awaitBytes(c *net.TCPConn) error {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("waiting for a request: %w", err)
-	}
-	var one [1]byte
-	waited := raw.Read(func(fd uintptr) bool {
-		_, _, err = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		return !errors.Is(err, unix.EAGAIN)
-	})
-	return errors.Join(waited, err)
-}

@@ -16,6 +16,3 @@ func onlyOne(net.Addr) bool { return false }
 func steer(*net.TCPListener) error { return errors.ErrUnsupported }
 
 func reusePort(string, string, syscall.RawConn) error { return errors.ErrUnsupported }
-
-// awaitBytes leaves the waiting to the server that takes the connection next.
-func awaitBytes(*net.TCPConn) error { return nil }

@@ -273,28 +273,35 @@ func TestAConnectionThatIsLeavingStaysOpenWhenItsServerClosesIt(t *testing.T) {
 	}
 }
 
-// net/http reads a byte while it waits for a handler, to see whether the client
-// has gone. It may be the first of the next request.
+// The first bytes of the next request may be there when the answer goes out.
+func TestAConnectionLeavesWithTheNextRequest(t *testing.T) {
+	v := active(t)
+	d := &door{entrances: []*entrance{v.entrance}, turn: make(chan struct{}), parked: map[*net.TCPConn]struct{}{}}
+	v.entrance.door, v.entrance.arrivals = d, make(chan arrival)
+	v.readByte(t)
+	v.write(t, "GET")
+	v.note(http.StateIdle)
+	v.leave()
+	if n, err := v.Read(make([]byte, 8)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("read %d bytes, %v; want EOF: it has left", n, err)
+	}
+	next, p := (<-v.entrance.arrivals).conn, make([]byte, 8)
+	if n, err := next.Read(p); err != nil || string(p[:n]) != "GET" {
+		t.Errorf("the next one reads %q, %v", p[:n], err)
+	}
+}
+
 func TestAConnectionStaysWhenTheNextRequestHasBegun(t *testing.T) {
-	g, client := acceptGuest(t)
-	g.note(http.StateNew)
-	g.note(http.StateActive)
-	if _, err := io.WriteString(client, "GET"); err != nil {
-		t.Fatal(err)
-	}
-	var first [1]byte
-	if _, err := io.ReadFull(g, first[:]); err != nil {
-		t.Fatal(err)
-	}
-	g.note(http.StateIdle)
-	g.leave()
-	if !g.busy(time.Now(), time.Now()) {
+	v := active(t)
+	v.note(http.StateIdle)
+	v.write(t, "GE")
+	v.wantRead(t, "GE")
+	v.leave()
+	if !v.busy(time.Now(), time.Now()) {
 		t.Error("a reload does not wait for the request")
 	}
-	rest := make([]byte, 8)
-	if n, err := g.Read(rest); err != nil || string(first[:])+string(rest[:n]) != "GET" {
-		t.Errorf("read %q and %q, %v", first, rest[:n], err)
-	}
+	v.write(t, "T")
+	v.wantRead(t, "T")
 }
 
 func TestTheSocketStaysAcrossReloads(t *testing.T) {

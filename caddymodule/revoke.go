@@ -217,7 +217,8 @@ func (o *openRequests) judge(ctx context.Context, s *openShard, request *openReq
 // from the client and writing to it, by which net/http cancels the request,
 // reverse_proxy closes a WebSocket, and HTTP/2 resets the one stream.
 func cutOff(w http.ResponseWriter) {
-	passed, c := time.Unix(1, 0), http.NewResponseController(w)
+	// It is not longAgo, by which net/http says that it is done with a request.
+	passed, c := longAgo.Add(time.Second), http.NewResponseController(w)
 	// A writer that knows no deadlines is no server's.
 	_ = c.SetWriteDeadline(passed)
 	_ = c.SetReadDeadline(passed)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,8 +20,9 @@ type callers struct {
 }
 
 // call opens n connections to address; their callers have these secrets, and
-// each of them goes through its share of them.
-func call(ctx context.Context, address string, n int, secrets []string) (*callers, error) {
+// each of them goes through its share of them. headers is how many header fields
+// there are in each request beyond the usual ones.
+func call(ctx context.Context, address string, n int, secrets []string, headers int) (*callers, error) {
 	c := &callers{}
 	var dialer net.Dialer
 	for range n {
@@ -31,9 +33,13 @@ func call(ctx context.Context, address string, n int, secrets []string) (*caller
 		}
 		c.conns = append(c.conns, conn)
 	}
+	var more strings.Builder
+	for i := range headers {
+		fmt.Fprintf(&more, "X-Client-Field-%d: a value of some length\r\n", i+1)
+	}
 	for _, secret := range secrets {
 		c.requests = append(c.requests, []byte("GET /rest/items/7 HTTP/1.1\r\nHost: "+address+
-			"\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nX-API-Key: "+secret+"\r\n\r\n"))
+			"\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n"+more.String()+"X-API-Key: "+secret+"\r\n\r\n"))
 	}
 	c.sent = make([]int, n)
 	return c, nil

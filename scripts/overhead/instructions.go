@@ -49,7 +49,7 @@ func collected(ctx context.Context, dir, upstream string, auth bool, o options, 
 	if err != nil {
 		return 0, err
 	}
-	c, err := call(ctx, g.front, o.connections, g.secrets[:1])
+	c, err := call(ctx, g.front, o.connections, g.secrets[:1], o.headers)
 	if err == nil {
 		_, err = c.send(requests)
 		c.close()

@@ -25,6 +25,7 @@ type options struct {
 	requests     int
 	connections  int
 	keys         int
+	headers      int
 	instructions bool
 	logs         bool
 	profile      string
@@ -38,6 +39,7 @@ func main() {
 	flag.IntVar(&o.requests, "requests", 20_000, "how many requests each time")
 	flag.IntVar(&o.connections, "connections", 64, "how many callers there are")
 	flag.IntVar(&o.keys, "keys", 100, "how many keys they use")
+	flag.IntVar(&o.headers, "headers", 0, "how many header fields they send besides curl's four: SDKs and browsers send some ten")
 	flag.BoolVar(&o.instructions, "instructions", false, "count instructions with valgrind instead: slow, and the same every time")
 	flag.BoolVar(&o.logs, "log", false, "write access logs")
 	flag.StringVar(&o.profile, "profile", "", "`folder` to leave CPU profiles in, or with -instructions callgrind's files")

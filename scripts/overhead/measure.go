@@ -36,7 +36,7 @@ func open(ctx context.Context, dir, upstream string, auth bool, o options) (*sid
 	if err != nil {
 		return nil, err
 	}
-	c, err := call(ctx, g.front, o.connections, g.secrets)
+	c, err := call(ctx, g.front, o.connections, g.secrets, o.headers)
 	if err != nil {
 		return nil, errors.Join(err, g.Stop())
 	}

@@ -13,7 +13,7 @@ func TestCallersAndUpstreamUnderstandEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := call(t.Context(), u.address(), 3, []string{"a", "b"})
+	c, err := call(t.Context(), u.address(), 3, []string{"a", "b"}, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestCallersAndUpstreamUnderstandEachOther(t *testing.T) {
 	if err := u.close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := call(t.Context(), u.address(), 1, []string{"a"}); err == nil {
+	if _, err := call(t.Context(), u.address(), 1, []string{"a"}, 0); err == nil {
 		t.Error("an upstream that has ended takes connections")
 	}
 }
