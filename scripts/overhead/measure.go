@@ -120,8 +120,8 @@ func measureOnce(ctx context.Context, dir, upstream string, o options) (p pairs,
 	}
 	defer func() { err = errors.Join(err, ours.end()) }()
 	both := []*side{bare, ours}
-	for _, s := range both { // connections to the upstream, caches, the heap's size
-		if _, err := s.send(o.requests); err != nil {
+	for _, s := range both { // connections to the upstream, the heap's size, every key in the cache
+		if _, err := s.send(max(o.requests, o.keys+o.connections)); err != nil {
 			return p, fmt.Errorf("%s: %w", s.Name, err)
 		}
 	}
