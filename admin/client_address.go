@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // DefaultAddress is where a gateway's admin API is expected when nobody says
@@ -34,7 +36,7 @@ func ParseAddress(text string) (string, error) {
 		return "", errors.New("address: expected no user name or password before the host; keywarden login asks for the admin key")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return "", fmt.Errorf("address %q: expected http:// or https://", text)
-	case u.Hostname() == "":
+	case !isHost(u.Hostname()):
 		return "", fmt.Errorf("address %q: expected a host, as in %s", text, DefaultAddress)
 	case u.Port() != "" && !isPort(u.Port()):
 		return "", fmt.Errorf("address %q: expected a port from 1 to 65535", text)
@@ -63,8 +65,31 @@ func isPort(text string) bool {
 	return err == nil && n > 0
 }
 
+// isHost reports whether host can be one: url.Parse takes nearly every text that
+// is not ASCII, and what is ASCII if it is escaped.
+func isHost(host string) bool {
+	address, zone, _ := strings.Cut(host, "%")
+	if strings.Contains(address, ":") {
+		_, err := netip.ParseAddr(host)
+		return err == nil && !strings.ContainsFunc(zone, notInZone)
+	}
+	return host != "" && !strings.ContainsFunc(host, func(r rune) bool {
+		return unicode.IsSpace(r) || !unicode.IsGraphic(r) || strings.ContainsRune("%\"<>\uFFFD", r)
+	})
+}
+
+// notInZone reports whether r stands in no interface's name as a zone: what RFC
+// 6874 takes unescaped.
+func notInZone(r rune) bool {
+	return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-._~", r)
+}
+
 func canonicalHost(u *url.URL) string {
-	host, port := strings.ToLower(u.Hostname()), u.Port()
+	name, zone, scoped := strings.Cut(u.Hostname(), "%")
+	host, port := strings.ToLower(name), u.Port()
+	if scoped { // RFC 6874; the names of interfaces may differ by case alone
+		host += "%25" + zone
+	}
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}

@@ -65,6 +65,9 @@ func TestAddressesHaveOneSpelling(t *testing.T) {
 		"https://example.com/admin/":   "https://example.com/admin",
 		"https://example.com/a%2Fb":    "https://example.com/a%2Fb",
 		"https://[2001:DB8::1]:8443":   "https://[2001:db8::1]:8443",
+		"http://[FE80::1%25Eth0]:2020": "http://[fe80::1%25Eth0]:2020",
+		"http://my_gateway:2020":       "http://my_gateway:2020",
+		"https://Bücher.example":       "https://bücher.example",
 	} {
 		got, err := admin.ParseAddress(text)
 		if got != want || err != nil {
@@ -78,6 +81,7 @@ func TestAddressesThatAreNone(t *testing.T) {
 		"", " ", "http://", "https:///x", "ftp://example.com", "http://user@example.com", "http://:secret@example.com",
 		"http://example.com?x=1", "http://example.com?", "http://example.com#x", "http://exa mple.com", "http://example.com:port",
 		"http://%zz", "://example.com", "http://[::1", "file:///etc/passwd", "javascript://x", "http://example.com:99999999999\n",
+		"a\u00a0b", "http://a\u00a0/", "a\u200b", "http://[fe80::1%25a%20b]", "a\u202eb", "http://a%C2%A0", "http://a%25b", "http://%ff", "http://a\"b", "http://[::zz]", "http://[fe80::1%eth0]", "http://[%25eth0]",
 	} {
 		if got, err := admin.ParseAddress(text); err == nil {
 			t.Errorf("ParseAddress(%q) = %q, want an error", text, got)
@@ -89,7 +93,8 @@ func TestAddressesThatAreNone(t *testing.T) {
 
 func TestParsingAnAddressAgainChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`(https?://)?[A-Za-z.:\[\]0-9]{1,12}(:[0-9]{1,5})?(/[a-z%/. ]{0,8})?`)).Draw(t, "address")
+		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`(https?://)?[A-Za-z.:\[\]0-9]{1,12}(:[0-9]{1,5})?(/[a-z%/. ]{0,8})?`),
+			rapid.StringMatching(`(https?://)?[a-zÄİ\pZ\pC]{0,3}(\[fe80::[0-9]%25)?[A-Za-z%0-9\pZ]{1,6}\]?`)).Draw(t, "address")
 		once, err := admin.ParseAddress(text)
 		if err != nil {
 			return
