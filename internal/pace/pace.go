@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"sync"
 	"time"
 )
 
@@ -27,17 +26,26 @@ const (
 	most  = 128 << 20
 )
 
-// A percentage below this would have the collector run all the time with a
-// heap of gigabytes; above this the runtime's own least heap counts.
+// A percentage below the least would have the collector run all the time with a
+// heap of gigabytes; the most is that of the most room in the least heap, of
+// which the runtime takes a percentage where less is in use.
 const (
 	leastPercent = 10
-	mostPercent  = 10_000
+	mostPercent  = most * 100 / leastHeap
+	leastHeap    = 4 << 20
 )
 
 // busiest is the share of the processors' time that collections may take before
 // they get more room, and with it more rest: with a million cached keys under
 // requests they took half of it.
 const busiest = 0.05
+
+// every is how often to look whether a collection has ended. What a collection
+// cleans up would tell of it too, but only when all of the heap has been swept,
+// which on busy processors may be when the next one begins; until then the heap
+// grows as was right for the heap before. Where that was small and requests come
+// in all at once, it grows a hundredfold.
+const every = 100 * time.Millisecond
 
 // Keep keeps the pace from now on, for the life of the process. An operator
 // who has set GOGC has decided, and nothing is done.
@@ -46,28 +54,33 @@ func Keep() {
 		return
 	}
 	k := &keeper{at: time.Now()}
-	k.adjust()
-	afterEachCollection(k.adjust)
+	k.adjust(measure())
+	go k.follow(time.Tick(every))
 }
 
 // keeper remembers the last collection.
 type keeper struct {
-	mu    sync.Mutex // a cleanup may still run when that of the next collection begins
 	at    time.Time
-	spent float64 // seconds that collections have taken until then
+	ended uint64 // collections
+	spent float64
 	room  uint64
 }
 
-func (k *keeper) adjust() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	live, spent := measure()
+// follow adjusts the pace at those ticks before which a collection has ended.
+func (k *keeper) follow(ticks <-chan time.Time) {
+	for range ticks {
+		if m := measure(); m.ended != k.ended {
+			k.adjust(m)
+		}
+	}
+}
+
+func (k *keeper) adjust(m measured) {
 	now := time.Now()
-	share := (spent - k.spent) / (max(now.Sub(k.at), time.Millisecond).Seconds() * float64(runtime.GOMAXPROCS(0)))
-	k.at, k.spent = now, spent
-	limit := debug.SetMemoryLimit(-1)
-	k.room = roomFor(k.room, room(limit), live, share)
-	debug.SetGCPercent(percent(live, k.room))
+	share := (m.spent - k.spent) / (max(now.Sub(k.at), time.Millisecond).Seconds() * float64(runtime.GOMAXPROCS(0)))
+	k.at, k.ended, k.spent = now, m.ended, m.spent
+	k.room = roomFor(k.room, room(debug.SetMemoryLimit(-1)), m.live, share)
+	debug.SetGCPercent(percent(m.live+m.roots, k.room))
 }
 
 // roomFor returns how much room there is until the next collection. usual is
@@ -78,28 +91,37 @@ func roomFor(before, usual, live uint64, share float64) uint64 {
 	return max(usual, uint64(min(wanted, float64(live))))
 }
 
-// afterEachCollection calls f once a collection has ended: then, an object
-// that nothing points to is cleaned up.
-func afterEachCollection(f func()) {
-	type sentinel struct{ _ [16]byte } // big enough not to share its block with others
-	runtime.AddCleanup(new(sentinel), func(struct{}) {
-		afterEachCollection(f) // first, so that the next collection is not missed
-		f()
-	}, struct{}{})
+// measured is what the last collection tells.
+type measured struct {
+	ended uint64  // how many there were
+	spent float64 // seconds that all of them took, without what was idle besides
+	live  uint64  // bytes of the heap that it found in use
+	roots uint64  // bytes of stacks and globals that it looked through
 }
 
-// measure returns how many bytes the last collection found in use, and how many
-// seconds collections have taken so far, without what was idle besides.
-func measure() (live uint64, spent float64) {
-	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/gc/mark/idle:cpu-seconds"}}
+func measure() measured {
+	samples := []metrics.Sample{
+		{Name: "/gc/cycles/total:gc-cycles"},
+		{Name: "/cpu/classes/gc/total:cpu-seconds"},
+		{Name: "/cpu/classes/gc/mark/idle:cpu-seconds"},
+		{Name: "/gc/heap/live:bytes"},
+		{Name: "/gc/scan/stack:bytes"},
+		{Name: "/gc/scan/globals:bytes"},
+	}
 	metrics.Read(samples)
-	return samples[0].Value.Uint64(), samples[1].Value.Float64() - samples[2].Value.Float64()
+	return measured{
+		ended: samples[0].Value.Uint64(),
+		spent: samples[1].Value.Float64() - samples[2].Value.Float64(),
+		live:  samples[3].Value.Uint64(),
+		roots: samples[4].Value.Uint64() + samples[5].Value.Uint64(),
+	}
 }
 
-// percent is the GOGC that gives a heap with so many live bytes room.
-func percent(live, room uint64) int {
-	p := room * 100 / max(live, 1)
-	return int(min(max(p, leastPercent), mostPercent)) // at most mostPercent
+// percent is the GOGC that gives a heap room: a percentage of what is live in it
+// and of the roots (https://go.dev/doc/gc-guide#GOGC).
+func percent(scanned, room uint64) int {
+	p := room * 100 / max(scanned, leastHeap)
+	return int(min(max(p, leastPercent), mostPercent))
 }
 
 // room is how many bytes of garbage may usually gather under a memory limit.

@@ -4,6 +4,7 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"testing"
 	"time"
 )
@@ -34,7 +35,7 @@ func TestTheHeapHasThatRoomWhateverItsSize(t *testing.T) {
 		live uint64
 		want int
 	}{
-		{"nothing yet", 0, 10_000},
+		{"nothing yet", 0, 1600},
 		{"few keys", 4 * mib, 1600},
 		{"a hundred thousand keys", 64 * mib, 100},
 		{"a million keys", 400 * mib, 16},
@@ -72,8 +73,6 @@ func TestThereIsMoreRoomWhereCollectionsTakeTooMuchTime(t *testing.T) {
 	}
 }
 
-func first(live uint64, _ float64) uint64 { return live }
-
 // settings puts back what Keep has changed.
 func settings(t *testing.T) {
 	t.Helper()
@@ -94,28 +93,64 @@ func TestWhatTheOperatorHasSetStays(t *testing.T) {
 func TestThePaceFollowsTheHeapAfterEachCollection(t *testing.T) {
 	settings(t)
 	t.Setenv("GOGC", "")
-	calls := make(chan uint64, 100)
-	afterEachCollection(func() {
-		select {
-		case calls <- first(measure()):
-		default: // the test has seen enough
-		}
-	})
-	kept := make([]byte, 64*mib)
-	deadline := time.Now().Add(30 * time.Second)
-	for seen := 0; seen < 3; {
-		runtime.GC()
-		select {
-		case heap := <-calls:
-			seen++
-			if heap < uint64(len(kept)) {
-				t.Errorf("%d bytes live, with %d in use", heap, len(kept))
-			}
-		case <-time.After(100 * time.Millisecond): // cleanups run when there is time for them
-			if time.Now().After(deadline) {
-				t.Fatalf("called %d times in 30 s of collections, want 3", seen)
-			}
+	ticks := make(chan time.Time)
+	defer close(ticks)
+	k := new(keeper)
+	go k.follow(ticks)
+	tick := func() {
+		for range 2 { // the second one is taken when the first has been followed
+			ticks <- time.Now()
 		}
 	}
-	runtime.KeepAlive(kept)
+	leave := stacks(64) // as requests have them
+	defer leave()
+	for _, size := range []int{1 * mib, 96 * mib, 16 * mib} {
+		kept := make([]byte, size)
+		runtime.GC()
+		tick()
+		m, goal := measure(), heapGoal()
+		if m.live < uint64(size) {
+			t.Errorf("%d bytes live, with %d in use", m.live, size)
+		}
+		if least, most := m.live+k.room*9/10, m.live+k.room*11/10; goal < least || goal > most {
+			t.Errorf("with %d MiB in use the next collection is at %d MiB, want one at %d", m.live/mib, goal/mib, (m.live+k.room)/mib)
+		}
+		debug.SetGCPercent(73) // which is seen only if the next tick changes it
+		tick()
+		if got := debug.SetGCPercent(73); got != 73 {
+			t.Errorf("GOGC is %d, though no collection has ended", got)
+		}
+		runtime.KeepAlive(kept)
+	}
+}
+
+// stacks returns when there are goroutines with stacks of that many MiB, which
+// they keep until they are told to leave.
+func stacks(size int) (leave func()) {
+	begun, end := make(chan bool), make(chan struct{})
+	for range size {
+		go deep(mib, func() {
+			begun <- true
+			<-end
+		})
+		<-begun
+	}
+	return func() { close(end) }
+}
+
+// deep calls f with so many bytes of stack in use.
+func deep(bytes int, f func()) byte {
+	var frame [1024]byte
+	if bytes <= len(frame) {
+		f()
+		return 0
+	}
+	frame[bytes%len(frame)] = deep(bytes-len(frame), f)
+	return frame[len(frame)-1]
+}
+
+func heapGoal() uint64 {
+	goal := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
+	metrics.Read(goal)
+	return goal[0].Value.Uint64()
 }
