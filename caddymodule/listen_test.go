@@ -214,7 +214,8 @@ func acceptGuest(t *testing.T) (*guest, net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	e := &entrance{idle: time.Minute, closed: make(chan struct{}), guests: map[*guest]struct{}{}}
+	e := &entrance{idle: time.Minute, arrivals: make(chan arrival), closed: make(chan struct{}), guests: map[*guest]struct{}{}}
+	e.door = &door{entrances: []*entrance{e}, turn: make(chan struct{}), parked: map[*net.TCPConn]struct{}{}}
 	return &guest{TCPConn: conn.(*net.TCPConn), entrance: e}, client
 }
 
@@ -252,8 +253,6 @@ func TestAReloadWaitsUntilWhatHasBeenReadIsHandled(t *testing.T) {
 // before it closes its listener.
 func TestAConnectionThatIsLeavingStaysOpenWhenItsServerClosesIt(t *testing.T) {
 	g, client := acceptGuest(t)
-	d := &door{entrances: []*entrance{g.entrance}, turn: make(chan struct{}), parked: map[*net.TCPConn]struct{}{}}
-	g.entrance.door = d
 	g.note(http.StateNew)
 	g.note(http.StateActive)
 	g.leave()
@@ -276,32 +275,25 @@ func TestAConnectionThatIsLeavingStaysOpenWhenItsServerClosesIt(t *testing.T) {
 // The first bytes of the next request may be there when the answer goes out.
 func TestAConnectionLeavesWithTheNextRequest(t *testing.T) {
 	v := active(t)
-	d := &door{entrances: []*entrance{v.entrance}, turn: make(chan struct{}), parked: map[*net.TCPConn]struct{}{}}
-	v.entrance.door, v.entrance.arrivals = d, make(chan arrival)
 	v.readByte(t)
 	v.write(t, "GET")
 	v.note(http.StateIdle)
 	v.leave()
-	if n, err := v.Read(make([]byte, 8)); n != 0 || !errors.Is(err, io.EOF) {
-		t.Errorf("read %d bytes, %v; want EOF: it has left", n, err)
-	}
-	next, p := (<-v.entrance.arrivals).conn, make([]byte, 8)
-	if n, err := next.Read(p); err != nil || string(p[:n]) != "GET" {
-		t.Errorf("the next one reads %q, %v", p[:n], err)
-	}
+	v.wantLeft(t)
+	wantRead(t, (<-v.entrance.arrivals).conn, "GET")
 }
 
 func TestAConnectionStaysWhenTheNextRequestHasBegun(t *testing.T) {
 	v := active(t)
 	v.note(http.StateIdle)
 	v.write(t, "GE")
-	v.wantRead(t, "GE")
+	wantRead(t, v, "GE")
 	v.leave()
 	if !v.busy(time.Now(), time.Now()) {
 		t.Error("a reload does not wait for the request")
 	}
 	v.write(t, "T")
-	v.wantRead(t, "T")
+	wantRead(t, v, "T")
 }
 
 func TestTheSocketStaysAcrossReloads(t *testing.T) {

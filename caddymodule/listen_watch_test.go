@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -64,11 +65,19 @@ func (v *visit) peeked(t *testing.T) {
 }
 
 // wantRead reads what the client sent.
-func (v *visit) wantRead(t *testing.T, want string) {
+func wantRead(t *testing.T, from io.Reader, want string) {
 	t.Helper()
 	p := make([]byte, len(want)+1)
-	if n, err := v.Read(p); err != nil || string(p[:n]) != want {
+	if n, err := from.Read(p); err != nil || string(p[:n]) != want {
 		t.Errorf("read %q, %v; want %q", p[:n], err, want)
+	}
+}
+
+// wantLeft reads as net/http does, which finds that the connection has left.
+func (v *visit) wantLeft(t *testing.T) {
+	t.Helper()
+	if n, err := v.Read(make([]byte, 8)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("read %d bytes, %v; want EOF: it has left", n, err)
 	}
 }
 
@@ -123,7 +132,7 @@ func TestNetHTTPIsToldAtOnceThatNothingHasCome(t *testing.T) {
 	v.readByte(t)
 	v.write(t, "GET")
 	v.note(http.StateIdle)
-	v.wantRead(t, "GET") // all of it is there for whoever reads next
+	wantRead(t, v, "GET") // all of it is there for whoever reads next
 }
 
 func TestAReadThatIsGivenUpBeforeItBeginsLooksForNobody(t *testing.T) {
@@ -168,7 +177,7 @@ func TestTheNextRequestIsNoEnd(t *testing.T) {
 	v.await(t, "something has come in", func() bool { return !v.peeking })
 	v.wantNoEnd(t)
 	v.note(http.StateIdle)
-	v.wantRead(t, "GET")
+	wantRead(t, v, "GET")
 }
 
 func TestARequestThatIsOverIsNotEnded(t *testing.T) {
@@ -289,7 +298,7 @@ func TestThatNetHTTPIsDoneEndsNoRequest(t *testing.T) {
 			v.setReadDeadline(t, time.Time{})
 			v.note(http.StateIdle)
 			v.write(t, "GET")
-			v.wantRead(t, "GET")
+			wantRead(t, v, "GET")
 			v.wantNoEnd(t)
 		})
 	}
@@ -325,24 +334,17 @@ func TestNobodyIsLookedForWhereNetHTTPDoesSoItself(t *testing.T) {
 
 func TestAConnectionLeavesWhileItsClientIsLookedFor(t *testing.T) {
 	v := active(t)
-	d := &door{entrances: []*entrance{v.entrance}, turn: make(chan struct{}), parked: map[*net.TCPConn]struct{}{}}
-	v.entrance.door, v.entrance.arrivals = d, make(chan arrival)
 	v.peeked(t)
 	v.leave()
 	v.note(http.StateIdle)
-	if n, err := v.Read(make([]byte, 8)); n != 0 || !errors.Is(err, io.EOF) {
-		t.Errorf("read %d bytes, %v; want EOF: it has left", n, err)
-	}
+	v.wantLeft(t)
 	v.write(t, "GET")
 	next := (<-v.entrance.arrivals).conn
 	// What its former server does with it is no longer felt.
 	if err := errors.Join(v.SetReadDeadline(longAgo), v.SetWriteDeadline(longAgo), v.SetDeadline(longAgo)); err != nil {
 		t.Error(err)
 	}
-	p := make([]byte, 8)
-	if n, err := next.Read(p); err != nil || string(p[:n]) != "GET" {
-		t.Errorf("the next one reads %q, %v", p[:n], err)
-	}
+	wantRead(t, next, "GET")
 	if _, err := next.Write([]byte("200")); err != nil {
 		t.Errorf("the next one writes: %v", err)
 	}
@@ -362,7 +364,7 @@ func TestWhoTakesAConnectionOverFindsNoFormerDeadline(t *testing.T) {
 			v.setWriteDeadline(t, 20*time.Millisecond)
 			v.note(http.StateIdle)
 			v.write(t, "G")
-			v.wantRead(t, "G") // which sets it
+			wantRead(t, v, "G") // which sets it
 			v.note(http.StateActive)
 			v.setReadDeadline(t, time.Time{})
 			begin(v, t)
@@ -425,7 +427,7 @@ func TestNoRequestEndsWhoseClientStays(t *testing.T) {
 		select {
 		case <-time.After(lasts):
 		case <-r.Context().Done():
-			if r.Header.Get("X-Goes") != "" {
+			if lasts == goes {
 				noticed.Add(1)
 			} else {
 				ended.Add(1)
@@ -437,30 +439,7 @@ func TestNoRequestEndsWhoseClientStays(t *testing.T) {
 	for i := range clients {
 		all.Go(func() error {
 			for round := range rounds {
-				// One connection for requests that last from nothing to some
-				// times as long as it takes to look for the client.
-				conn, from := s.dial()
-				for n := range 5 {
-					lasts := time.Duration((i*7+round*3+n*11)%16) * patience / 5
-					if _, err := fmt.Fprintf(conn, "GET /rest/users HTTP/1.1\r\nHost: %s\r\nX-API-Key: %s\r\nX-Lasts: %s\r\n\r\n", s.address, secret, lasts); err != nil {
-						return err
-					}
-					answer, err := http.ReadResponse(from, nil)
-					if err != nil {
-						return err
-					}
-					if _, err = io.Copy(io.Discard, answer.Body); err != nil {
-						return err
-					}
-					if answer.StatusCode != http.StatusOK {
-						return fmt.Errorf("%s is answered with %s", lasts, answer.Status)
-					}
-				}
-				if _, err := fmt.Fprintf(conn, "GET /rest/users HTTP/1.1\r\nHost: %s\r\nX-API-Key: %s\r\nX-Goes: 1\r\nX-Lasts: 20s\r\n\r\n", s.address, secret); err != nil {
-					return err
-				}
-				time.Sleep(time.Duration(i%3) * patience)
-				if err := conn.Close(); err != nil {
+				if err := s.askAndGo(secret, i, round); err != nil {
 					return err
 				}
 			}
@@ -474,6 +453,46 @@ func TestNoRequestEndsWhoseClientStays(t *testing.T) {
 	if n := ended.Load(); n > 0 {
 		t.Errorf("%d requests were ended whose clients stayed", n)
 	}
+}
+
+// goes is how long the request would last whose client does not wait for it.
+const goes = 20 * time.Second
+
+// askAndGo sends requests over one connection, which last from nothing to some
+// times as long as it takes to look for the client, and goes during another.
+func (s *site) askAndGo(secret string, i, round int) error {
+	conn, err := net.Dial("tcp", s.address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(goes)); err != nil {
+		return err
+	}
+	send := func(lasts time.Duration) error {
+		_, err := fmt.Fprintf(conn, "GET /rest/users HTTP/1.1\r\nHost: %s\r\nX-API-Key: %s\r\nX-Lasts: %s\r\n\r\n", s.address, secret, lasts)
+		return err
+	}
+	from := bufio.NewReader(conn)
+	for n := range 5 {
+		lasts := time.Duration((i*7+round*3+n*11)%16) * patience / 5
+		if err := send(lasts); err != nil {
+			return err
+		}
+		answer, err := http.ReadResponse(from, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+			return err
+		}
+		if answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("a request of %s is answered with %s", lasts, answer.Status)
+		}
+	}
+	err = send(goes)
+	time.Sleep(time.Duration(i%3) * patience)
+	return err
 }
 
 func TestTheServersTimeoutsHold(t *testing.T) {

@@ -54,6 +54,9 @@ func main() {
 }
 
 func run(ctx context.Context, o options) (err error) {
+	if min(o.starts, o.rounds, o.requests, o.connections, o.keys) < 1 || o.headers < 0 {
+		return errors.New("-starts, -rounds, -requests, -connections and -keys are 1 or more, and -headers 0 or more")
+	}
 	bin, err := filepath.Abs(o.bin)
 	if err != nil {
 		return err

@@ -75,6 +75,22 @@ func TestRoundsAreComparedInPairs(t *testing.T) {
 	}
 }
 
+func TestNothingIsMeasuredWithNothing(t *testing.T) {
+	usual := options{starts: 1, rounds: 1, requests: 1, connections: 1, keys: 1}
+	for name, spoil := range map[string]func(*options){
+		"starts":  func(o *options) { o.starts = 0 },
+		"rounds":  func(o *options) { o.rounds = -1 },
+		"keys":    func(o *options) { o.keys = 0 },
+		"headers": func(o *options) { o.headers = -1 },
+	} {
+		o := usual
+		spoil(&o)
+		if err := run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "-"+name) {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
+
 func TestTheConfigurationsDifferInAuthenticationAlone(t *testing.T) {
 	g := &gateway{front: "127.0.0.1:1", back: "127.0.0.1:2", manage: "127.0.0.1:3"}
 	bare, ours := g.caddyfile("/d", "127.0.0.1:4", false, true), g.caddyfile("/d", "127.0.0.1:4", true, true)
