@@ -21,7 +21,9 @@ func awaitBytes(c *net.TCPConn) error {
 	var one [1]byte
 	var n int
 	waited := raw.Read(func(fd uintptr) bool {
-		n, _, err = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		for again := true; again; again = errors.Is(err, unix.EINTR) {
+			n, _, err = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		}
 		return !errors.Is(err, unix.EAGAIN)
 	})
 	if waited != nil || err != nil {
