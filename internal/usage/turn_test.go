@@ -87,6 +87,37 @@ func TestManyKeysAreCountedInTheStoreOnceAMinuteAndNotedThreeTimes(t *testing.T)
 	}
 }
 
+func TestAStartWritesMuchWhenItIsItsTurn(t *testing.T) {
+	var began time.Time
+	var b *busy
+	for same := false; !same; same = began.Equal(time.Now().Truncate(touchInterval)) { // it began and was made in one turn
+		began = time.Now().Truncate(touchInterval)
+		b = newBusy(t, 0)
+	}
+	for range 10 {
+		b.ids = append(b.ids, createKey(t, b.store))
+		b.Count(b.ids[len(b.ids)-1], reads(""), began)
+	}
+	flushAt := func(at time.Time) {
+		t.Helper()
+		if err := b.flush(t.Context(), at, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flushAt(began.Add(touchInterval - 1))
+	if b.store.touched+b.store.added > 0 {
+		t.Errorf("in the turn of the start %d times of use and %d counts were written", b.store.touched, b.store.added)
+	}
+	flushAt(began.Add(touchInterval))
+	if b.store.touched != 10 {
+		t.Errorf("with the next turn %d times of use were written, want 10", b.store.touched)
+	}
+	flushAt(began.Add(addInterval))
+	if b.store.added != 10 {
+		t.Errorf("with the next minute %d counts were written, want 10", b.store.added)
+	}
+}
+
 func TestLastUseIsNeverOlderThanItMayBe(t *testing.T) {
 	b := newBusy(t, 20)
 	for at := noon; at.Before(noon.Add(3 * time.Minute)); at = at.Add(FlushInterval) {

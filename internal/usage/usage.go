@@ -59,10 +59,16 @@ type Recorder struct {
 
 // New returns a Recorder that writes to store.
 func New(store Store) *Recorder {
+	now := time.Now()
 	r := &Recorder{
 		store: store, limits: defaultLimits, unwritten: map[keys.ID]time.Time{}, things: newThings(),
 		waiting: waiting{writer: "usage_" + uuid.NewString(), counts: map[place]count{}},
 		touches: turn{every: touchInterval}, adds: turn{every: addInterval},
+	}
+	// A gateway that has just started is busy enough: what many keys were used
+	// for in its first seconds is written down with the next turn.
+	for _, t := range []*turn{&r.touches, &r.adds} {
+		t.taken(now)
 	}
 	r.keep.Store(int64(DefaultKeep))
 	return r
