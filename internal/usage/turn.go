@@ -16,6 +16,14 @@ type turn struct {
 	last  time.Time // the turn that was taken last
 }
 
+// newTurn counts a start as a turn: a gateway that has just started is busy
+// enough, and what many keys did in its first seconds comes with the next one.
+func newTurn(every time.Duration, start time.Time) turn {
+	t := turn{every: every}
+	t.taken(start)
+	return t
+}
+
 // due reports whether to write n things now. What would soon find no room to
 // wait in is not made to wait either.
 func (t *turn) due(now time.Time, n int, l limits) bool {

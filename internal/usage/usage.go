@@ -63,12 +63,7 @@ func New(store Store) *Recorder {
 	r := &Recorder{
 		store: store, limits: defaultLimits, unwritten: map[keys.ID]time.Time{}, things: newThings(),
 		waiting: waiting{writer: "usage_" + uuid.NewString(), counts: map[place]count{}},
-		touches: turn{every: touchInterval}, adds: turn{every: addInterval},
-	}
-	// A gateway that has just started is busy enough: what many keys were used
-	// for in its first seconds is written down with the next turn.
-	for _, t := range []*turn{&r.touches, &r.adds} {
-		t.taken(now)
+		touches: newTurn(touchInterval, now), adds: newTurn(addInterval, now),
 	}
 	r.keep.Store(int64(DefaultKeep))
 	return r

@@ -78,10 +78,12 @@ func TestRoundsAreComparedInPairs(t *testing.T) {
 func TestNothingIsMeasuredWithNothing(t *testing.T) {
 	usual := options{starts: 1, rounds: 1, requests: 1, connections: 1, keys: 1}
 	for name, spoil := range map[string]func(*options){
-		"starts":  func(o *options) { o.starts = 0 },
-		"rounds":  func(o *options) { o.rounds = -1 },
-		"keys":    func(o *options) { o.keys = 0 },
-		"headers": func(o *options) { o.headers = -1 },
+		"starts":      func(o *options) { o.starts = 0 },
+		"rounds":      func(o *options) { o.rounds = -1 },
+		"requests":    func(o *options) { o.requests = 0 },
+		"connections": func(o *options) { o.connections = 0 },
+		"keys":        func(o *options) { o.keys = 0 },
+		"headers":     func(o *options) { o.headers = -1 },
 	} {
 		o := usual
 		spoil(&o)
